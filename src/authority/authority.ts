@@ -1,0 +1,209 @@
+/**
+ * The authority: what is in force. It is `writgate.yaml` after it was read, made canonical and signed by the roster.
+ *
+ * The file proposes; control plans from the signed copy, and the gateway and the verifier hold their own and judge by
+ * it alone: targets and their addresses, connectors and scopes, entitlements and privileges, feeds and contracts,
+ * limits, approvals, and the automatic envelope. An edit of the file is a change like any other (M8).
+ */
+import { z } from 'zod';
+import { PRIVILEGES } from '../writ/tuple.ts';
+
+/** `90d`, `26h`, `15m`, `30s`, or `now`. Stored as milliseconds. */
+export const UNITS = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+export const parseDuration = (text: string): number | null => {
+  if (text === 'now') return 0;
+  const match = /^(\d{1,6})(s|m|h|d)$/.exec(text);
+  return match ? Number(match[1]) * UNITS[match[2] as keyof typeof UNITS] : null;
+};
+export const formatDuration = (ms: number): string => {
+  if (ms === 0) return 'now';
+  const unit = (['d', 'h', 'm', 's'] as const).find((name) => ms % UNITS[name] === 0 && ms >= UNITS[name]);
+  return unit ? `${ms / UNITS[unit]}${unit}` : `${Math.round(ms / 1000)}s`;
+};
+
+const duration = z.union([
+  z.number().int().nonnegative(),
+  z.string().transform((text, context) => {
+    const ms = parseDuration(text);
+    if (ms === null)
+      context.addIssue({ code: 'custom', message: `"${text}" is not a duration such as 15m, 26h or 90d` });
+    return ms ?? 0;
+  }),
+]);
+
+/** `5%` or a number of percent; stored in basis points (1 % = 100), because canonical bytes have no floats. */
+const share = z.union([
+  z.number().int().min(0).max(10_000),
+  z
+    .string()
+    .regex(/^\d{1,3}(\.\d{1,2})?%$/, 'a share such as 5% or 2.5%')
+    .transform((text) => Math.round(Number(text.slice(0, -1)) * 100)),
+]);
+
+const name = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/i, 'a name of letters, digits, dot, dash and underscore, at most 63');
+const cel = z.string().min(1).max(2000);
+const personId = z.union([z.string(), z.number().int()]).transform(String);
+const date = z.iso.date();
+
+/** Attributes that lifecycle and birthright rules read. `map` may define further ones for use in rules. */
+export const KNOWN_ATTRIBUTES = [
+  'employeeId',
+  'name',
+  'givenName',
+  'familyName',
+  'email',
+  'login',
+  'department',
+  'title',
+  'manager',
+  'startsOn',
+  'endsOn',
+  'kind',
+  'status',
+] as const;
+
+export const Feed = z
+  .strictObject({
+    csv: z.string().optional(),
+    ndjson: z.string().optional(),
+    /** JSON over HTTP(S): `items` and `next` are JSON pointers into each page; `cursor` names the query parameter. */
+    json: z
+      .strictObject({
+        url: z.url(),
+        items: z.string().default('/items'),
+        next: z.string().default('/next'),
+        cursor: z.string().default('cursor'),
+        total: z.string().optional(),
+      })
+      .optional(),
+    encoding: z.enum(['utf-8', 'windows-1252', 'utf-16le']).optional(),
+    delimiter: z.string().length(1).optional(),
+    /** How the age is known. `manifest`: a stamped sidecar; `header`: an HTTP response header; `field`: newest value of a record field. */
+    asOf: z
+      .strictObject({ manifest: z.string().optional(), header: z.string().optional(), field: z.string().optional() })
+      .default({}),
+    /** SSH public key of whoever exports; with it, a manifest signed by another key, or by none, is only `claimed`. */
+    exporter: z.string().optional(),
+    contract: z.strictObject({
+      mode: z.enum(['full', 'delta']).default('full'),
+      key: z.string(),
+      maxAge: duration,
+      count: z.strictObject({ min: z.number().int().min(0).default(1), maxDrop: share.default(500) }),
+      required: z.array(z.string()).default([]),
+      watermark: z.string().optional(),
+    }),
+    /** What absence from an accepted full snapshot means. */
+    absent: z.enum(['leaver', 'ignore']).default('ignore'),
+    map: z.record(name, cel),
+  })
+  .refine(
+    (feed) => [feed.csv, feed.ndjson, feed.json].filter(Boolean).length === 1,
+    'exactly one of csv, ndjson, json',
+  );
+
+export const Target = z
+  .strictObject({
+    scim: z.url().optional(),
+    ldap: z.string().optional(),
+    postgres: z.string().optional(),
+    /** LDAP. */
+    flavour: z.enum(['openldap', 'ad']).optional(),
+    base: z.string().optional(),
+    people: z.string().optional(),
+    groups: z.string().optional(),
+    /** SCIM: how the server likes its PATCH; `put` where it cannot PATCH. */
+    dialect: z.enum(['patch', 'put']).optional(),
+    ca: z.string().optional(),
+    timeout: duration.default(10_000),
+    /** `userName == person.login`: the target's login attribute and a CEL expression over `person`. */
+    match: z.string().default('login == person.login'),
+    leaver: z.strictObject({ disable: duration.default(0), delete: duration.optional() }).default({ disable: 0 }),
+    unmanaged: z.enum(['report', 'adopt', 'revert']).default('report'),
+    /** Logins with `*` at most as a wildcard; never touched. */
+    protected: z.array(z.string()).default([]),
+    mechanisms: z.array(z.enum(['account', 'membership', 'connections', 'login'])).optional(),
+  })
+  .refine(
+    (target) => [target.scim, target.ldap, target.postgres].filter(Boolean).length === 1,
+    'exactly one of scim, ldap, postgres',
+  );
+
+export const Entitlement = z
+  .strictObject({
+    on: name,
+    group: z.string().optional(),
+    role: z.string().optional(),
+    privilege: z.enum(PRIVILEGES),
+    owner: personId.optional(),
+    maxFor: duration.optional(),
+    /** Whether Writgate creates it where it is missing. */
+    create: z.boolean().default(false),
+  })
+  .refine(
+    (entitlement) => [entitlement.group, entitlement.role].filter(Boolean).length === 1,
+    'exactly one of group, role',
+  );
+
+export const Birthright = z.strictObject({ when: cel, grant: z.array(name).min(1) });
+
+export const DUTIES = ['read', 'grant', 'revoke', 'verify'] as const;
+export const ConnectorEntry = z.strictObject({
+  on: name,
+  duties: z.array(z.enum(DUTIES)).min(1),
+  owner: personId,
+  deputy: personId.optional(),
+  purpose: z.string().optional(),
+  credential: name,
+  /** `create User`, `grant staff`, `revoke *`: an operation and, for grant and revoke, an entitlement or `*`. */
+  scope: z.array(z.string()).min(1),
+  expires: date,
+});
+
+const Bound = z.strictObject({
+  count: z.number().int().min(0),
+  share: share.optional(),
+  subjects: z.number().int().min(0).optional(),
+  /** Sum of privilege weights: low 1, normal 3, high 10. */
+  weight: z.number().int().min(0).optional(),
+});
+
+/** `0`: flows without a person, inside the envelope. */
+const Quorum = z.union([
+  z.literal(0),
+  z.strictObject({ people: z.number().int().min(1).max(20), role: name, within: duration.default(24 * UNITS.h) }),
+]);
+
+export const Authority = z.strictObject({
+  version: z.literal(1),
+  tenant: name,
+  feeds: z.record(name, Feed),
+  correlate: z.array(name).min(1).default(['employeeId', 'login']),
+  targets: z.record(name, Target),
+  entitlements: z.record(name, Entitlement).default({}),
+  birthright: z.record(name, Birthright).default({}),
+  profile: z.enum(['centralised', 'separated', 'strict']).default('separated'),
+  connectors: z.record(name, ConnectorEntry).default({}),
+  limits: z.strictObject({ grants: Bound, removals: Bound }),
+  approvals: z.strictObject({ low: Quorum, normal: Quorum, high: Quorum, removal: Quorum.default(0) }),
+  /** What the gateway opens for without people's signatures, per rolling window. Nothing here: nothing is automatic. */
+  envelope: z
+    .strictObject({
+      window: duration.default(24 * UNITS.h),
+      grants: Bound.omit({ share: true }),
+      removals: Bound.omit({ share: true }),
+      expires: date,
+    })
+    .optional(),
+});
+
+export type Authority = z.output<typeof Authority>;
+export type Feed = z.output<typeof Feed>;
+export type Target = z.output<typeof Target>;
+export type Entitlement = z.output<typeof Entitlement>;
+export type ConnectorEntry = z.output<typeof ConnectorEntry>;
+export type Duty = (typeof DUTIES)[number];
+
+export type Protocol = 'scim' | 'ldap' | 'postgres';
+export const protocolOf = (target: Target): Protocol => (target.scim ? 'scim' : target.ldap ? 'ldap' : 'postgres');
