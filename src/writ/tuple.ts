@@ -6,7 +6,8 @@ import { canonical, type Digest, digestOf } from '../canonical.ts';
 
 /**
  * What an operation does to access. `authenticate` covers passwords, second factors, recovery addresses and keys;
- * `enable` lets a disabled account in again and counts as a grant.
+ * `enable` lets a disabled account in again and counts as a grant. Two effects change Writgate and no target: `adopt`
+ * binds an existing account to a person, `install` puts another authority in force; both always need signatures.
  */
 export const EFFECTS = [
   'read',
@@ -18,6 +19,8 @@ export const EFFECTS = [
   'grant',
   'revoke',
   'authenticate',
+  'adopt',
+  'install',
 ] as const;
 export type Effect = (typeof EFFECTS)[number];
 
@@ -47,4 +50,4 @@ export const tupleKey = (tuple: Tuple): string =>
 export const tupleDigest = (tuple: Tuple): Digest => digestOf(tuple);
 
 /** Effects that add access; the others take it away. */
-export const ADDING: ReadonlySet<Effect> = new Set(['create', 'update', 'enable', 'grant', 'authenticate']);
+export const ADDING: ReadonlySet<Effect> = new Set(['create', 'update', 'enable', 'grant', 'authenticate', 'adopt', 'install']);

@@ -1,0 +1,116 @@
+/**
+ * The automatic envelope: what the gateway opens for without people's signatures, and therefore all that a compromised
+ * control plane wins. Every fact is recomputed here from what the roster signed and from the row that this gateway
+ * attested itself; nothing is taken from the writ but the tuple.
+ */
+import type { Authority } from '../authority/authority.ts';
+import { type Digest, digestOf } from '../canonical.ts';
+import type { Instant } from '../clock.ts';
+import type { Leaf } from '../plan/change.ts';
+import { isMechanism, quorumOf, tupleOf } from '../plan/change.ts';
+import { ADDING } from '../writ/tuple.ts';
+
+/** What the newest attested snapshot says of a subject, as this gateway reads it under the signed rules. */
+export interface Subject {
+  /**
+   * `fresh`: accepted and within the feed's maximum age at this moment. `quarantined`: the record is set aside, so it
+   * says nothing either way. `none`: no snapshot, or one whose silence means nothing (a delta, `absent: ignore`).
+   */
+  readonly evidence: 'fresh' | 'stale' | 'quarantined' | 'none';
+  /** null: the subject has no (usable) record in it. */
+  readonly person: {
+    readonly active: boolean;
+    /** Entitlements that birthright rules give. */
+    readonly birthright: ReadonlySet<string>;
+    /** Logins that the rules allow on the system in question. */
+    readonly logins: readonly string[];
+    /** Digest over the neutral attributes an account of this person has. */
+    readonly attributesDigest: Digest;
+  } | null;
+}
+
+export interface EnvelopeFacts {
+  readonly subject: Subject;
+  /** The subject to whom this gateway has bound the account, or null. */
+  readonly boundTo: { readonly feed: string; readonly key: string } | null;
+  /** When this gateway itself disabled the account, or null. */
+  readonly disabledAt: Instant | null;
+}
+
+export type EnvelopeVerdict = { readonly inside: true } | { readonly inside: false; readonly why: string };
+
+const outside = (why: string): EnvelopeVerdict => ({ inside: false, why });
+
+/** Evidence that every adding change needs, with or without people's signatures. */
+export function checkEvidence(leaf: Leaf, facts: EnvelopeFacts): EnvelopeVerdict {
+  if (leaf.subject === null) return outside('it names no record of any feed');
+  const who = `${leaf.subject.feed}:${leaf.subject.key}`;
+  const { subject, boundTo } = facts;
+  if (subject.evidence !== 'fresh') return outside(`the newest snapshot of ${leaf.subject.feed} is ${subject.evidence}, not fresh`);
+  if (subject.person === null) return outside(`${who} has no usable record in the newest snapshot`);
+  if (!subject.person.active) return outside(`${who} is not active`);
+  if (boundTo === null) {
+    if (leaf.effect !== 'create' && leaf.effect !== 'adopt') return outside(`${leaf.system} ${leaf.object} is not bound to anybody`);
+  } else if (boundTo.feed !== leaf.subject.feed || boundTo.key !== leaf.subject.key) {
+    return outside(`${leaf.system} ${leaf.object} belongs to ${boundTo.feed}:${boundTo.key}, not to ${who}`);
+  }
+  if (leaf.effect === 'create' && !subject.person.logins.includes(leaf.object)) {
+    return outside(`${leaf.object} is not a login that the rules give ${who}`);
+  }
+  return { inside: true };
+}
+
+export function checkEnvelope(authority: Authority, leaf: Leaf, facts: EnvelopeFacts, now: Instant): EnvelopeVerdict {
+  const { envelope } = authority;
+  if (!envelope) return outside('the authority has no automatic envelope');
+  if (now >= Date.parse(envelope.expires)) return outside(`the envelope expired on ${envelope.expires}`);
+  const quorum = quorumOf(authority, tupleOf(leaf), false);
+  if (quorum !== null) return outside(`it needs ${quorum.people} of ${quorum.role}`);
+
+  if (ADDING.has(leaf.effect)) {
+    const evidence = checkEvidence(leaf, facts);
+    if (!evidence.inside) return evidence;
+    const person = facts.subject.person;
+    if (person === null) return outside('no person');
+    if (leaf.effect === 'grant') {
+      return leaf.entitlement !== null && person.birthright.has(leaf.entitlement)
+        ? { inside: true }
+        : outside(`no birthright rule gives ${leaf.entitlement} to ${leaf.subject?.feed}:${leaf.subject?.key}`);
+    }
+    const wanted = [...person.birthright].some((entitlement) => authority.entitlements[entitlement]?.on === leaf.system);
+    if (!wanted) return outside(`no birthright rule wants an account on ${leaf.system}`);
+    if (leaf.effect === 'enable') return { inside: true };
+    if (leaf.effect === 'create' || leaf.effect === 'update') {
+      return leaf.valueDigest === person.attributesDigest
+        ? { inside: true }
+        : outside('its attributes are not those of the attested record');
+    }
+    return outside(`${leaf.effect} is never automatic`);
+  }
+
+  // Taking away. Absence is believed from a fresh, accepted, full snapshot only.
+  if (leaf.subject === null || facts.boundTo === null) return outside(`${leaf.system} ${leaf.object} is not bound to anybody`);
+  if (facts.boundTo.feed !== leaf.subject.feed || facts.boundTo.key !== leaf.subject.key) {
+    return outside(`${leaf.system} ${leaf.object} belongs to somebody else`);
+  }
+  if (facts.subject.evidence !== 'fresh') return outside(`the newest snapshot of ${leaf.subject.feed} is ${facts.subject.evidence}`);
+  const person = facts.subject.person;
+  const gone = person === null || !person.active;
+  if (leaf.effect === 'revoke' && leaf.entitlement !== null && !isMechanism(leaf.entitlement)) {
+    return gone || !person.birthright.has(leaf.entitlement)
+      ? { inside: true }
+      : outside(`a birthright rule still gives ${leaf.entitlement}`);
+  }
+  const stays = !gone && [...person.birthright].some((entitlement) => authority.entitlements[entitlement]?.on === leaf.system);
+  if (stays) return outside(`the person is active and a birthright rule still wants an account on ${leaf.system}`);
+  if (leaf.effect === 'delete') {
+    const retention = authority.targets[leaf.system]?.leaver.delete;
+    if (retention === undefined) return outside(`${leaf.system} deletes nothing`);
+    if (facts.disabledAt === null) return outside('this gateway has not disabled the account');
+    if (now - facts.disabledAt < retention) return outside('the retention after disabling is not over');
+  }
+  return { inside: true };
+}
+
+export const attributesDigest = (attributes: { readonly [name: string]: string | undefined }): Digest =>
+  digestOf(Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined)));

@@ -1,0 +1,126 @@
+/**
+ * A change: one effect on one account or grant, frozen. Its canonical bytes are a leaf of its plan's Merkle tree, so
+ * that a plan of five million changes has one digest and one change a short proof.
+ */
+import { canonical, type Digest, digestOf, parseCanonical } from '../canonical.ts';
+import { Failure } from '../errors.ts';
+import type { Authority } from '../authority/authority.ts';
+import { ADDING, type Privilege, type Tuple } from '../writ/tuple.ts';
+
+/** Uniform risk of a plan. `removal` takes access away; `authority` changes Writgate's own rules. */
+export const RISKS = ['removal', 'low', 'normal', 'high', 'authority'] as const;
+export type Risk = (typeof RISKS)[number];
+
+/** Stages on the road, in order, and the asides. Each has one meaning and one way in; the ways out are in `advance.ts`. */
+export const STAGES = ['planned', 'decided', 'approved', 'permitted', 'applied', 'verified'] as const;
+export const ASIDES = [
+  'denied',
+  'refused',
+  'held',
+  'waiting',
+  'failed',
+  'expired',
+  'superseded',
+  'inconclusive',
+  'contradicted',
+] as const;
+export type Stage = (typeof STAGES)[number] | (typeof ASIDES)[number];
+
+export interface Leaf {
+  readonly seq: number;
+  readonly system: string;
+  readonly object: string;
+  readonly effect: Tuple['effect'];
+  readonly entitlement: string | null;
+  readonly valueDigest: Digest | null;
+  /** The neutral attributes (create, update) or the document (install) under `valueDigest`; people must see what they sign. */
+  readonly value: { readonly [name: string]: string } | null;
+  /** The record that the change rests on. Null only for an account that belongs to nobody in any feed. */
+  readonly subject: { readonly feed: string; readonly key: string } | null;
+  readonly person: string | null;
+  /** Why, as `birthright everyone`, `absent`, `request R1 …`. */
+  readonly cause: string;
+  /** End of a time-bound grant, ISO time. */
+  readonly until: string | null;
+  /** Sequence numbers in the same plan that must be applied before. */
+  readonly after: readonly number[];
+  /** Plan in which this person's removals must be applied before. */
+  readonly waitsFor: string | null;
+}
+
+export interface PlanHeader {
+  readonly v: 1;
+  readonly tenant: string;
+  readonly plan: string;
+  readonly risk: Risk;
+  /** Whose approval it would need: `owner:108`, `security`, or null inside the envelope. */
+  readonly role: string | null;
+  /** RFC 6962 root over the leaves, hex. */
+  readonly root: Digest;
+  readonly size: number;
+  /** What the plan was made from. */
+  readonly base: { readonly authority: Digest; readonly snapshots: { readonly [feed: string]: string }; readonly observedAt: string };
+  readonly policy: Digest;
+  readonly overLimit: boolean;
+  readonly createdAt: string;
+}
+
+export const planDigest = (header: PlanHeader): Digest => digestOf(header);
+export const leafBytes = (leaf: Leaf): string => canonical(leaf);
+
+export function parseLeaf(bytes: string): Leaf {
+  const leaf = parseCanonical(bytes) as unknown as Leaf;
+  if (typeof leaf?.seq !== 'number' || typeof leaf.system !== 'string' || typeof leaf.object !== 'string') {
+    throw new Failure('canonical-form', 'not a change');
+  }
+  return leaf;
+}
+
+export const tupleOf = (leaf: Leaf): Tuple => ({
+  system: leaf.system,
+  object: leaf.object,
+  effect: leaf.effect,
+  entitlement: leaf.entitlement,
+  valueDigest: leaf.valueDigest,
+});
+
+/** Mechanisms that can be revoked although nobody named them as an entitlement. */
+export const isMechanism = (entitlement: string): boolean => entitlement.startsWith('@');
+
+/** Weight of a privilege level in limits and budgets. */
+export const WEIGHT: Readonly<Record<Privilege, number>> = { low: 1, normal: 3, high: 10 };
+
+/** Judged from the authority alone. An entitlement that it does not know is high. */
+export function privilegeOf(authority: Authority, tuple: Tuple): Privilege {
+  if (tuple.entitlement === null || isMechanism(tuple.entitlement)) return 'low';
+  return authority.entitlements[tuple.entitlement]?.privilege ?? 'high';
+}
+
+export function riskOf(authority: Authority, tuple: Tuple): Risk {
+  if (tuple.effect === 'install') return 'authority';
+  if (tuple.effect === 'adopt') return 'normal';
+  return ADDING.has(tuple.effect) ? privilegeOf(authority, tuple) : 'removal';
+}
+
+/**
+ * Who must approve, from the authority alone: null when it may flow without people inside the envelope.
+ * Whatever leaves the envelope (`beyond`) needs the quorum of its risk, and where that is 0, the one for `high`.
+ */
+export function quorumOf(
+  authority: Authority,
+  tuple: Tuple,
+  beyond: boolean,
+): { readonly role: string; readonly people: number; readonly withinMs: number } | null {
+  const risk = riskOf(authority, tuple);
+  const { approvals } = authority;
+  const high = approvals.high === 0 ? { people: 2, role: 'security', within: 86_400_000 } : approvals.high;
+  const declared = risk === 'authority' ? high : risk === 'removal' ? approvals.removal : approvals[risk];
+  const chosen = declared === 0 ? (beyond ? high : null) : beyond && declared.people < high.people ? high : declared;
+  if (chosen === null) return null;
+  if (chosen.role !== 'owner') return { role: chosen.role, people: chosen.people, withinMs: chosen.within };
+  const owner = tuple.entitlement === null ? undefined : authority.entitlements[tuple.entitlement]?.owner;
+  // Nobody owns it: then nobody may say yes in the owner's name, and the high quorum decides.
+  return owner === undefined
+    ? { role: high.role, people: high.people, withinMs: high.within }
+    : { role: `owner:${owner}`, people: chosen.people, withinMs: chosen.within };
+}

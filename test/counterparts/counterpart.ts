@@ -1,0 +1,7 @@
+/** Whether the real program that a test runs against is here. Missing is loud, and an error where it must not be. */
+export function counterpart(name: string, missing: string | null): boolean {
+  if (missing === null) return true;
+  if (process.env.REQUIRE_COUNTERPARTS === '1') throw new Error(`${name} is required and missing: ${missing}`);
+  process.stderr.write(`\nSKIPPED: tests against ${name}: ${missing}\n`);
+  return false;
+}
