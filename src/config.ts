@@ -71,9 +71,10 @@ export function checkConfig(text: string, file: string): CheckedConfig {
   }
 
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: '1.2', schema: 'core' });
-  for (const { span, message, remedy } of yamlFaults(document)) problems.push(problemAt(span, message, remedy));
-  // Duplicate keys and unsigned spellings leave a document that can be read on; broken YAML does not.
-  if (document.errors.some(({ code }) => code !== 'DUPLICATE_KEY') || hasAlias(document)) return refused();
+  const found = yamlFaults(document, text);
+  for (const { span, message, remedy } of found) problems.push(problemAt(span, message, remedy));
+  // After a duplicate key the rest can still be judged; after anything else it would only be guessed at.
+  if (found.some(({ isDuplicate }) => !isDuplicate)) return refused();
 
   const raw: unknown = document.toJS({ maxAliasCount: 0 });
   if (!isMap(document.contents)) {
@@ -107,6 +108,7 @@ const inOrder = (problems: readonly Problem[]): Problem[] =>
 /* ---- YAML itself ------------------------------------------------------------------------------------------------- */
 
 interface YamlFault {
+  readonly isDuplicate?: boolean;
   readonly span: Span;
   readonly message: string;
   readonly remedy: string;
@@ -121,64 +123,45 @@ const REMEDIES: Readonly<Record<string, string>> = {
   TAG_RESOLVE_FAILED: 'remove the tag: values are plain text, numbers, lists and maps',
 };
 
-function yamlFaults(document: Document): YamlFault[] {
+function yamlFaults(document: Document, text: string): YamlFault[] {
   const tooDeep = document.errors.find(({ code }) => code === 'RESOURCE_EXHAUSTION');
-  if (tooDeep) {
-    const [start, end] = tooDeep.pos;
-    return [
-      { span: { start, end }, message: 'the file is nested too deeply', remedy: `${MAX_DEPTH} levels are enough` },
-    ];
-  }
-  const faults: YamlFault[] = [...document.errors, ...document.warnings].map(
-    ({ code, message, pos: [start, end] }) => ({
-      span: { start, end },
-      message: code === 'DUPLICATE_KEY' ? 'the key is there twice' : message,
-      remedy: REMEDIES[code] ?? 'mend the YAML here, or just before',
-    }),
-  );
+  if (tooDeep) return [{ span: toSpan(tooDeep.pos), ...TOO_DEEP }];
+  const faults: YamlFault[] = [...document.errors, ...document.warnings].map(({ code, message, pos }) => {
+    const remedy = REMEDIES[code] ?? 'mend the YAML here, or just before';
+    if (code !== 'DUPLICATE_KEY') return { span: toSpan(pos), message, remedy };
+    const [start] = pos;
+    const key = /^[\w.-]+/.exec(text.slice(start, start + 64))?.[0] ?? '?';
+    return { span: { start, end: start + key.length }, isDuplicate: true, message: 'the key is there twice', remedy };
+  });
   if (document.directives?.yaml.explicit) {
     const message = 'the file names a YAML version, which changes what its words mean';
     faults.push({ span: { start: 0, end: 1 }, message, remedy: 'remove the %YAML line' });
   }
   visit(document, {
     Alias: (_, { range }) => {
-      const message = 'the value is an alias of another';
-      faults.push({ span: { start: range?.[0] ?? 0, end: range?.[1] ?? 0 }, message, remedy: ALIAS_REMEDY });
+      faults.push({ span: toSpan(range), message: 'the value is an alias of another', remedy: ALIAS_REMEDY });
     },
     Pair: (_, { key }) => {
       if (!isScalar(key) || key.value !== '<<') return;
-      faults.push({
-        span: { start: key.range?.[0] ?? 0, end: key.range?.[1] ?? 0 },
-        message: '<< merges another map',
-        remedy: ALIAS_REMEDY,
-      });
-      return;
+      faults.push({ span: toSpan(key.range), message: '<< merges another map', remedy: ALIAS_REMEDY });
     },
-    Node: (_, node, ancestors) => {
+    Collection: (_, { range }, ancestors) => {
+      // A pair and its map are two ancestors for one level.
       if (ancestors.length <= 2 * MAX_DEPTH) return;
-      faults.push({
-        span: { start: node.range?.[0] ?? 0, end: node.range?.[1] ?? 0 },
-        message: 'the file is nested too deeply',
-        remedy: `${MAX_DEPTH} levels are enough`,
-      });
+      faults.push({ span: toSpan(range), ...TOO_DEEP });
       return visit.BREAK;
     },
   });
   return faults;
 }
 
-const ALIAS_REMEDY = 'write the value out: each line is reviewed and signed where it stands';
+const toSpan = (range: readonly [number, number, ...number[]] | null | undefined): Span => ({
+  start: range?.[0] ?? 0,
+  end: range?.[1] ?? 0,
+});
 
-function hasAlias(document: Document): boolean {
-  let found = false;
-  visit(document, {
-    Alias: () => {
-      found = true;
-      return visit.BREAK;
-    },
-  });
-  return found;
-}
+const TOO_DEEP = { message: 'the file is nested too deeply', remedy: `${MAX_DEPTH} levels are enough` };
+const ALIAS_REMEDY = 'write the value out: each line is reviewed and signed where it stands';
 
 /* ---- faces ------------------------------------------------------------------------------------------------------- */
 

@@ -102,8 +102,10 @@ function readDate(text: string, layout: string): string {
 /** Whether the text is a day of the calendar, as `YYYY-MM-DD`. */
 export function isDate(text: string): boolean {
   if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return false;
-  const at = Date.parse(`${text}T00:00:00Z`);
-  return !Number.isNaN(at) && new Date(at).toISOString().startsWith(text);
+  const [year, month, day] = [Number(text.slice(0, 4)), Number(text.slice(5, 7)), Number(text.slice(8))];
+  const isLeap = (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0;
+  const days = month === 2 ? (isLeap ? 29 : 28) : [4, 6, 9, 11].includes(month) ? 30 : 31;
+  return month >= 1 && month <= 12 && day >= 1 && day <= days;
 }
 
 const patterns = new Map<string, RegExp>();
@@ -206,22 +208,22 @@ export function compileExpression(source: string, scope: Scope): Compiled {
     return failed([{ start: 0, end: source.length, message: `the expression gives ${verdict.type}`, remedy }]);
   }
   runnable.check();
-  return {
-    ok: true,
-    expression: { source, type, references: found.references, evaluate: (record) => evaluate(runnable, scope, record) },
-  };
+  const evaluate = evaluator(runnable, scope);
+  return { ok: true, expression: { source, type, references: found.references, evaluate } };
 }
 
-function evaluate(runnable: ParseResult, scope: Scope, record: Readonly<Record<string, Value>>): Value {
-  let value: unknown;
-  try {
-    value = scope.of === 'row' ? runnable({ row: record }) : runnable({ person: record });
-  } catch (thrown) {
-    throw new Error((thrown as LibraryError).summary ?? (thrown as Error).message);
-  }
-  if (typeof value === 'string' || typeof value === 'boolean' || value === null) return value;
-  throw new Error(`the expression gave ${typeof value === 'bigint' ? 'a number' : typeof value}, not text`);
-}
+const evaluator =
+  (runnable: ParseResult, scope: Scope): Expression['evaluate'] =>
+  (record) => {
+    let value: unknown;
+    try {
+      value = scope.of === 'row' ? runnable({ row: record }) : runnable({ person: record });
+    } catch (thrown) {
+      throw new Error((thrown as LibraryError).summary ?? (thrown as Error).message);
+    }
+    if (typeof value === 'string' || typeof value === 'boolean' || value === null) return value;
+    throw new Error(`the expression gave ${typeof value === 'bigint' ? 'a number' : typeof value}, not text`);
+  };
 
 const failed = (errors: readonly ExpressionError[]): Compiled => ({ ok: false, errors });
 

@@ -111,13 +111,25 @@ const ALGORITHMS: Record<KeyType, Algorithm> = {
   },
 };
 
+/** The same few keys come with every signature, and importing a P-256 point costs as much as a verification. */
+const MEMO_SIZE = 1024;
+const memo = new Map<string, SshPublicKey>();
+
 /** Reads a key's wire bytes. @throws Failure `ssh-format` for other types, weak keys and any second spelling. */
 export function readPublicKey(blob: Buffer): SshPublicKey {
+  const bytes = blob.toString('latin1');
+  const known = memo.get(bytes);
+  if (known !== undefined) return known;
+  const key = parseBlob(Buffer.from(blob));
+  if (memo.size >= MEMO_SIZE) memo.clear();
+  memo.set(bytes, key);
+  return key;
+}
+
+function parseBlob(blob: Buffer): SshPublicKey {
   const wire = new WireReader(blob, 'public key');
   const type = wire.ascii();
-  if (!isKeyType(type)) {
-    throw wire.bad(`is of type "${type}"; taken are ${Object.keys(ALGORITHMS).join(', ')}`);
-  }
+  if (!isKeyType(type)) throw wire.bad(`is of type "${type}"; taken are ${Object.keys(ALGORITHMS).join(', ')}`);
   const { handle, application } = ALGORITHMS[type].read(wire);
   wire.end();
   return { type, blob, text: `${type} ${blob.toString('base64')}`, handle, application };

@@ -12,7 +12,7 @@ import { checkSshSignature } from './sshsig.ts';
 export interface SignedVerdict {
   readonly verdict: Verdict;
   /** Who the submitter says it is from. A claim: it must match the key, and never replaces it. */
-  readonly person: string;
+  readonly person?: string;
   readonly armored: string;
 }
 
@@ -113,16 +113,14 @@ export type VerdictCheck =
 
 /** Whether one signature is a roster member's over this request and verdict; not whether it counts. */
 export function checkVerdict(request: string, signature: SignedVerdict, roster: Roster): VerdictCheck {
-  const { verdict, armored } = signature;
-  const refuse = (reason: string): VerdictCheck => ({
-    ok: false,
-    reason: `signature in the name of ${signature.person}: ${reason}`,
-  });
+  const { verdict, armored, person: claimed } = signature;
+  const from = claimed === undefined ? verdict : `${verdict} of ${claimed}`;
+  const refuse = (reason: string): VerdictCheck => ({ ok: false, reason: `signature (${from}): ${reason}` });
   const check = checkSshSignature({ armored, namespace: APPROVAL_NAMESPACE, message: challenge(verdict, request) });
   if (!check.ok) return refuse(check.reason);
   const holder = roster.holders.get(check.publicKey.text);
   if (holder === undefined) return refuse(`its key is nobody's in roster version ${roster.version}`);
-  if (holder.person !== signature.person) return refuse(`its key is that of ${holder.person}`);
+  if (claimed !== undefined && claimed !== holder.person) return refuse(`its key is that of ${holder.person}`);
   return { ok: true, person: holder.person };
 }
 

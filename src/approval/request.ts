@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { canonical, type Digest, digestOf, sha256 } from '../canonical.ts';
 import type { Instant } from '../clock.ts';
+import { RISKS, type Risk } from '../plan/change.ts';
 import {
   digestText,
   distinct,
@@ -41,7 +42,7 @@ export interface ApprovalRequest {
   readonly planDigest: Digest;
   /** Digest of the state that the plan was made on. */
   readonly planBase: Digest;
-  readonly risk: 'low' | 'normal' | 'high' | 'removal';
+  readonly risk: Risk;
   /** Asks to go over the limits by which the plan refused itself. */
   readonly overLimit: boolean;
   /** A person's id, or `nhi:name`. */
@@ -56,7 +57,7 @@ export interface ApprovalRequest {
   readonly authorityDigest: Digest;
   readonly rosterVersion: number;
   readonly rosterDigest: Digest;
-  /** How many distinct persons of which role. */
+  /** How many distinct persons of which role; `owner:108` is the one person 108. */
   readonly role: string;
   readonly people: number;
   readonly createdAt: Instant;
@@ -81,6 +82,11 @@ const label = text(/^[\x21-\x7e]{1,200}$/, 'printable ASCII without blanks, at m
 const requester: Shape<string> = (value, place) =>
   typeof value === 'string' && value.startsWith('nhi:') ? `nhi:${name(value.slice(4), place)}` : person(value, place);
 
+const role: Shape<string> = (value, place) =>
+  typeof value === 'string' && value.startsWith('owner:')
+    ? `owner:${person(value.slice(6), place)}`
+    : name(value, place);
+
 const sorted =
   <T extends string>(shape: Shape<readonly T[]>): Shape<readonly T[]> =>
   (value, place) => {
@@ -98,7 +104,7 @@ const requestShape = exactly<ApprovalRequest>({
   planId: label,
   planDigest: digestText,
   planBase: digestText,
-  risk: oneOf('low', 'normal', 'high', 'removal'),
+  risk: oneOf(...RISKS),
   overLimit: flag,
   requester,
   executors: sorted(distinct(name)),
@@ -108,7 +114,7 @@ const requestShape = exactly<ApprovalRequest>({
   authorityDigest: digestText,
   rosterVersion: integer(1),
   rosterDigest: digestText,
-  role: name,
+  role,
   people: integer(1, 20),
   createdAt: integer(1),
   expiresAt: integer(1),

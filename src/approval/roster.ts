@@ -132,9 +132,12 @@ export function parseRoster(bytes: string): Roster {
 /** The exact bytes that are signed and hashed. */
 export const rosterText = (document: RosterDocument): string => canonical(document);
 
-/** Members of a role, suspended ones included. */
+/**
+ * Members of a role, suspended ones included. `owner:108` is nobody's role in a roster (a role holds no colon): it
+ * means the person 108, if the roster has him.
+ */
 export const membersOf = (roster: RosterDocument, role: string): readonly RosterPerson[] =>
-  roster.people.filter((member) => member.roles.includes(role));
+  roster.people.filter((member) => member.roles.includes(role) || role === `owner:${member.person}`);
 
 /**
  * Follows the chain from a genesis roster, which the trust root must have vouched for (`checkTrustRoot`).

@@ -76,6 +76,7 @@ function check(armored: string, namespace: string, message: string | Uint8Array)
   const wire = new WireReader(bytes, 'signature');
   if (!wire.take(MAGIC.length).equals(MAGIC)) return refuse('the signature does not begin with SSHSIG');
   const version = wire.uint32();
+  // ssh-keygen itself lets version 0 pass; one meaning shall have one spelling.
   if (version !== VERSION) return refuse(`the signature has version ${version}, not ${VERSION}`);
   const publicKey = readPublicKey(wire.string());
   const stated = wire.ascii();

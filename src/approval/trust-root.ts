@@ -3,9 +3,23 @@
  * and the public keys of the roles, and every person of the genesis roster signs it.
  */
 import { canonical, type Digest, sha256 } from '../canonical.ts';
+import { formatVerifier, parseVerifier } from '../ledger/note.ts';
 import { parsePublicKey } from './key.ts';
 import { parseRoster, type Roster, reasonOf, signingKeys } from './roster.ts';
-import { digestText, distinct, exactly, flag, integer, key32, name, oneOf, readDocument, text } from './shape.ts';
+import {
+  digestText,
+  distinct,
+  exactly,
+  flag,
+  integer,
+  key32,
+  misfit,
+  name,
+  oneOf,
+  readDocument,
+  type Shape,
+  text,
+} from './shape.ts';
 
 export const TRUST_ROOT_NAMESPACE = 'trust-root@writgate';
 /** Fewer could not form two distinct persons beside a requester. */
@@ -38,13 +52,22 @@ export type TrustRootCheck =
   | { readonly ok: true; readonly trustRoot: TrustRoot; readonly genesis: Roster }
   | { readonly ok: false; readonly reason: string };
 
+const logKey: Shape<string> = (value, place) => {
+  try {
+    if (typeof value === 'string') return formatVerifier(parseVerifier(value));
+  } catch (thrown) {
+    throw misfit(place, `is no verifier key: ${reasonOf(thrown)}`);
+  }
+  throw misfit(place, 'is no verifier key');
+};
+
 const signedShape = exactly<SignedTrustRoot>({
   trustRoot: exactly<TrustRoot>({
     v: oneOf(1),
     tenant: name,
     roster: digestText,
     demo: flag,
-    logKey: text(/^[^\s+]{1,100}\+[0-9a-f]{8}\+[A-Za-z0-9+/]+={0,2}$/, 'a verifier key: name+hash+base64'),
+    logKey,
     gatewayKey: key32,
     verifierKey: key32,
     controlKey: key32,
@@ -103,8 +126,7 @@ function sharedKey(trustRoot: TrustRoot, roster: Roster): string | null {
       [`${holder.person} of the roster`, parsePublicKey(key).blob.subarray(-32).toString('base64')] as const,
   );
   const roles = (['gatewayKey', 'verifierKey', 'controlKey'] as const).map((role) => [role, trustRoot[role]] as const);
-  // A verifier key ends in one algorithm byte and the raw key (C2SP signed-note).
-  const log = Buffer.from(trustRoot.logKey.split('+').slice(2).join('+'), 'base64').subarray(1).toString('base64');
+  const log = Buffer.from(parseVerifier(trustRoot.logKey).identity, 'hex').toString('base64');
   const seen = new Map<string, string>(people.map(([who, key]) => [key, who]));
   for (const [role, key] of [...roles, ['logKey', log] as const]) {
     const other = seen.get(key);

@@ -51,7 +51,8 @@ const name = z
   // `targets.constructor` must never find what every object inherits.
   .refine((text) => !(text in Object.prototype), 'a name that is not one of JavaScript’s own, such as constructor');
 const cel = z.string().min(1).max(MAX_EXPRESSION);
-const personId = z.union([z.string(), z.number().int()]).transform(String);
+/** Text only: YAML reads 0108 as the number 108, which is another person. */
+const personId = z.string().min(1).max(64);
 const date = z.iso.date();
 
 /** Attributes that lifecycle and birthright rules read. `map` may define further ones for use in rules. */
@@ -185,6 +186,8 @@ const Quorum = z.union([
 export const Authority = z.strictObject({
   version: z.literal(1),
   tenant: name,
+  /** The person who answers for Writgate itself; he approves nothing that its rules ask for. */
+  owner: personId,
   feeds: z.record(name, Feed),
   correlate: z.array(name).min(1).default(['employeeId', 'login']),
   targets: z.record(name, Target),

@@ -21,6 +21,7 @@ import {
   Target,
 } from './authority.ts';
 import { fieldsOf } from './fields.ts';
+import { isLoopback } from './loopback.ts';
 import type { Path, Span } from './position.ts';
 import { describe, valueAt } from './sentence.ts';
 
@@ -40,6 +41,8 @@ interface View {
   readonly entitlements: Entries<Entitlement>;
   readonly birthright: Entries<z.output<typeof Birthright>>;
   readonly connectors: Entries<ConnectorEntry>;
+  /** Feed → what it maps, also where the feed has another fault. */
+  readonly maps: Readonly<Record<string, { readonly map: Readonly<Record<string, string>> }>>;
   /** All attributes of `person` in rules. */
   readonly fields: Fields;
 }
@@ -53,16 +56,28 @@ function entries<T extends z.ZodType>(raw: unknown, key: string, schema: T): Ent
 const present = <T>(all: Entries<T>): [string, T][] =>
   [...all].filter((entry): entry is [string, T] => entry[1] !== null);
 
+function mapsOf(raw: unknown): View['maps'] {
+  const maps: Record<string, { map: Record<string, string> }> = {};
+  for (const name of Object.keys(valueAt(raw, ['feeds']) ?? {})) {
+    const map = Object.entries(valueAt(raw, ['feeds', name, 'map']) ?? {}).filter(
+      ([, source]) => typeof source === 'string',
+    );
+    maps[name] = { map: Object.fromEntries(map) };
+  }
+  return maps;
+}
+
 export function crossCheck(raw: unknown, report: Report): void {
-  const feeds = entries(raw, 'feeds', Feed);
+  const maps = mapsOf(raw);
   const view: View = {
     raw,
-    feeds,
+    feeds: entries(raw, 'feeds', Feed),
+    maps,
     targets: entries(raw, 'targets', Target),
     entitlements: entries(raw, 'entitlements', Entitlement),
     birthright: entries(raw, 'birthright', Birthright),
     connectors: entries(raw, 'connectors', ConnectorEntry),
-    fields: fieldsOf(Object.fromEntries(present(feeds))),
+    fields: fieldsOf(maps),
   };
   checkSpelling(raw, [], report);
   checkFeeds(view, report);
@@ -154,7 +169,7 @@ function checkAge(feed: Feed, path: Path, report: Report): void {
 function checkCorrelate(view: View, report: Report): void {
   const written = valueAt(view.raw, ['correlate']);
   const keys = Array.isArray(written) ? written : ['employeeId', 'login'];
-  const maps = present(view.feeds).map(([name, { map }]) => ({ name, map }));
+  const maps = Object.entries(view.maps).map(([name, { map }]) => ({ name, map }));
   for (const [position, key] of keys.entries()) {
     if (typeof key !== 'string' || maps.length === 0 || maps.some(({ map }) => Object.hasOwn(map, key))) continue;
     const known = new Set(maps.flatMap(({ map }) => Object.keys(map)));
@@ -227,8 +242,6 @@ function checkMatch(target: Target, path: Path, fields: Fields, report: Report):
   }
 }
 
-const LOOPBACK = /^(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])$/;
-
 /** A credential travels to this address: it must be whole, hold no secret itself, and be encrypted beyond this machine. */
 function checkAddress(address: string, schemes: readonly string[], path: Path, report: Report): void {
   const url = URL.canParse(address) ? new URL(address) : null;
@@ -243,7 +256,7 @@ function checkAddress(address: string, schemes: readonly string[], path: Path, r
     report.problem(path, message, 'take it out; the secret is sealed to the gateway with `writgate credential`');
   }
   const isPlain = scheme === 'http' || scheme === 'ldap' || url.searchParams.get('sslmode') === 'disable';
-  if (isPlain && !LOOPBACK.test(url.hostname)) {
+  if (isPlain && !isLoopback(address)) {
     const encrypted = scheme === 'http' ? 'https://' : scheme === 'ldap' ? 'ldaps://' : 'sslmode=verify-full';
     const message = `${url.hostname} is beyond this machine, and the credential would travel unencrypted`;
     report.problem(path, message, `use ${encrypted}`);
@@ -286,25 +299,6 @@ function checkEntitlements(view: View, report: Report): void {
         'add owner: with the id of a person',
         'key',
       );
-    }
-  }
-  checkPersonIds(view, report);
-}
-
-/** YAML reads 0108 as the number 108, which is another person. */
-function checkPersonIds(view: View, report: Report): void {
-  for (const section of ['entitlements', 'connectors']) {
-    for (const [name, entry] of Object.entries((valueAt(view.raw, [section]) as object | null | undefined) ?? {})) {
-      for (const role of ['owner', 'deputy']) {
-        const id = valueAt(entry, [role]);
-        if (typeof id !== 'number') continue;
-        const path = [section, name, role];
-        report.problem(
-          path,
-          `${path.join('.')} is a number, and ids are text: 0108 would become 108`,
-          `put it in quotes: "${id}"`,
-        );
-      }
     }
   }
 }
@@ -415,8 +409,9 @@ function checkScope(view: View, connector: ConnectorEntry, scope: string, path: 
     report.problem(path, `"${scope}" begins with no known effect`, suggestion(verb, known));
     return;
   }
-  if (object === '' || rest.length > 0) {
-    report.problem(path, `"${scope}" is not an effect and what it is about`, `write ${verb} User, or ${verb} *`);
+  if (object === '' || rest.length > 0 || /["']/.test(object)) {
+    const message = `${describe(scope)} is not an effect and what it is about`;
+    report.problem(path, message, `write ${verb} User, or ${verb} *, without quotes inside`);
     return;
   }
   const duty = DUTY_OF[effect];

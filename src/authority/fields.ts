@@ -17,6 +17,7 @@ export function fieldsOf(feeds: Readonly<Record<string, { readonly map: Readonly
       fields.set(name, fields.has(name) && fields.get(name) !== type ? 'string' : type);
     }
   }
-  for (const [name, type] of DERIVED) fields.set(name, type);
-  return fields;
+  return withDerived(fields);
 }
+
+export const withDerived = (fields: Fields): Fields => new Map([...fields, ...DERIVED]);

@@ -49,7 +49,7 @@ function faultOf(issue: Issue, raw: unknown, schema: z.ZodType): Fault[] {
       }
       const remedy =
         issue.expected === 'string' && typeof value === 'number'
-          ? `put it in quotes: "${value}"`
+          ? 'put it in quotes, exactly as the feed has it: 0108 is not 108'
           : `write ${article(issue.expected)}`;
       return [{ path, message: is, remedy }];
     }
@@ -87,7 +87,10 @@ function faultOf(issue: Issue, raw: unknown, schema: z.ZodType): Fault[] {
     case 'invalid_format':
       return [{ path, message: is, remedy: `write ${FORMATS[issue.format] ?? issue.message}` }];
     default:
-      return [{ path, message: is, remedy: `it takes ${issue.message}` }];
+      // Our own rules: those about a whole entry point at its name.
+      return typeof value === 'object' && value !== null
+        ? [{ path, at: 'key', message: `${where} does not have ${issue.message}`, remedy: `write ${issue.message}` }]
+        : [{ path, message: is, remedy: `write ${issue.message}` }];
   }
 }
 

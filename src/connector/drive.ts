@@ -16,7 +16,10 @@ export interface DriveBounds {
   readonly onEmit?: (observed: readonly Observed[]) => void | Promise<void>;
 }
 
+/** For a whole population. */
 export const MAX_STEPS = 100_000;
+/** For one change or one look at one account, whatever the replies. */
+export const MAX_CALLS = 50;
 
 /** What a generator is given after an emit, which nobody answers. */
 const NO_REPLY: Reply = { kind: 'lost', message: 'an emit has no reply' };

@@ -72,10 +72,11 @@ export function openPipe(
     ended = new Failure('peer-lost', `the connection ended before the answer came: ${reason}`);
     readable.destroy();
     writable.destroy();
+    // First: whoever hears that his request is lost can rely on everybody knowing that the connection is.
+    tellClosed(reason);
     for (const { reject } of inFlight.values()) reject(ended);
     inFlight.clear();
     for (const start of queue.splice(0)) start();
-    tellClosed(reason);
   }
 
   /** One write per turn of the event loop: with many requests in flight, that is most of the speed. */

@@ -20,7 +20,7 @@ import type {
   TargetOptions,
   Task,
 } from './contract.ts';
-import { drive } from './drive.ts';
+import { drive, MAX_CALLS } from './drive.ts';
 import { ConnectorFault } from './fault.ts';
 
 export type TaskEffect = Task['effect'];
@@ -113,9 +113,6 @@ const EXPECTED: Readonly<Record<TaskEffect, Expectation>> = {
     notDone: (seen) => seen.account === 'active',
   },
 };
-
-/** An apply or a look of one account is a handful of calls, whatever the replies. */
-const MAX_CALLS = 50;
 
 const CLOSED: Reply = { kind: 'down', message: 'connection refused' };
 const LOST: Reply = { kind: 'lost', message: 'the connection was lost before the answer came' };

@@ -3,6 +3,7 @@
  * rule that has no answer for a person is told, because "no" would take access away.
  */
 import type { Authority } from '../authority/authority.ts';
+import { withDerived } from '../authority/fields.ts';
 import { compileExpression, type Expression, type ExpressionError, type Fields, type Value } from '../expression.ts';
 import { isWorking, type PersonAttributes, type State } from './lifecycle.ts';
 
@@ -34,7 +35,9 @@ export function compileRule(when: string, fields: Fields): ReturnType<typeof com
   return { ok: false, errors: [{ start: 0, end: when.length, message, remedy }] };
 }
 
-export function compileBirthright(birthright: Authority['birthright'], fields: Fields): CompiledRules {
+/** @param mapped the attributes that the feeds map */
+export function compileBirthright(birthright: Authority['birthright'], mapped: Fields): CompiledRules {
+  const fields = withDerived(mapped);
   const errors: (ExpressionError & { rule: string })[] = [];
   const rules: { readonly rule: string; readonly when: Expression; readonly grant: readonly string[] }[] = [];
   for (const [rule, { when, grant }] of Object.entries(birthright)) {

@@ -4,6 +4,7 @@
  *
  * This is the reference for small sets and for the set-based SQL, which must give the same answers.
  */
+import { assert } from '../assert.ts';
 import { parseMatch, type Target } from '../authority/authority.ts';
 import { compileExpression, type Fields, type Value } from '../expression.ts';
 import type { PersonAttributes, State } from './lifecycle.ts';
@@ -137,8 +138,7 @@ export function correlateAccounts(
 ): AccountCorrelation {
   const match = parseMatch(target);
   const compiled = match && compileExpression(match.expression, { of: 'person', fields });
-  if (!match || !compiled?.ok)
-    return { matched: new Map(), unmatched: accounts.map(({ login }) => login), quarantined: [] };
+  assert(match && compiled?.ok, 'the match of a target was checked with its configuration');
   const { attribute } = match;
   const spelling = (value: string): string => (attribute === 'login' ? loginKey(target, value) : value);
 

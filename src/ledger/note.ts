@@ -93,7 +93,7 @@ const cosignedText = (text: string, at: bigint | number): Buffer => Buffer.from(
 export function signatureLine(text: string, { verifier, privateKey }: Signer, at?: number): string {
   const head = Buffer.alloc(verifier.type === COSIGNATURE ? 12 : 4);
   head.writeUInt32BE(verifier.keyId);
-  let message = Buffer.from(text);
+  let message: Buffer = Buffer.from(text);
   if (verifier.type === COSIGNATURE) {
     assert(at !== undefined && Number.isSafeInteger(at) && at >= 0, 'a cosignature has a time in whole seconds');
     head.writeBigUInt64BE(BigInt(at), 4);

@@ -21,7 +21,7 @@ export const packHashes = (hashes: readonly Digest[]): Buffer => Buffer.from(has
 
 export function unpackHashes(tile: Buffer): Digest[] {
   const hashes: Digest[] = [];
-  for (let at = 0; at + 32 <= tile.length; at += 32) hashes.push(tile.hexSlice(at, at + 32) as Digest);
+  for (let at = 0; at + 32 <= tile.length; at += 32) hashes.push(tile.toString('hex', at, at + 32) as Digest);
   return hashes;
 }
 

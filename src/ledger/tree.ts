@@ -27,8 +27,8 @@ export function leafHash(bytes: string | Uint8Array): Digest {
 
 /** SHA-256(0x01 ‖ left ‖ right). */
 export function nodeHash(left: Digest, right: Digest): Digest {
-  nodeBytes.hexWrite(left, 1, 32);
-  nodeBytes.hexWrite(right, 33, 32);
+  nodeBytes.write(left, 1, 32, 'hex');
+  nodeBytes.write(right, 33, 32, 'hex');
   return hash('sha256', nodeBytes, 'hex') as Digest;
 }
 
@@ -91,6 +91,13 @@ export function treeRoot(leaves: Iterable<Digest>): Digest {
   return frontier.root();
 }
 
+/** Exact for all safe integers, which Math.log2 is not. */
+function floorLog2(count: number): number {
+  let level = 0;
+  for (let rest = count; rest >= 2; rest = Math.floor(rest / 2)) level += 1;
+  return level;
+}
+
 /* ---- proofs, as coordinates ---------------------------------------------------------------------------------- */
 
 /** A complete subtree: `index` counts subtrees of 2^level leaves from the left. */
@@ -106,7 +113,7 @@ export interface Subtree {
 export function coverRange(from: number, to: number): Subtree[] {
   const cover: Subtree[] = [];
   for (let start = from; start < to; ) {
-    const level = Math.floor(Math.log2(to - start));
+    const level = floorLog2(to - start);
     cover.push({ level, index: start / 2 ** level });
     start += 2 ** level;
   }
@@ -118,7 +125,7 @@ export const foldCover = (hashes: readonly Digest[]): Digest =>
   hashes.length === 0 ? EMPTY_ROOT : hashes.reduceRight((right, left) => nodeHash(left, right));
 
 /** The largest power of two below `count`, for `count` ≥ 2: where RFC 6962 splits a tree. */
-const splitOf = (count: number): number => 2 ** Math.ceil(Math.log2(count) - 1);
+const splitOf = (count: number): number => 2 ** floorLog2(count - 1);
 
 /** PATH(m, D[n]) of RFC 6962 section 2.1.1, from the leaf upwards; each hash as the range that it covers. */
 export function inclusionPath(index: number, size: number): Subtree[][] {
@@ -168,18 +175,18 @@ export interface Tree {
 /** Builds all levels once, O(n), for many proofs. */
 export function buildTree(leaves: readonly Digest[]): Tree {
   const bottom = Buffer.alloc(leaves.length * 32);
-  for (let index = 0; index < leaves.length; index += 1) bottom.hexWrite(leaves[index]!, index * 32, 32);
+  for (let index = 0; index < leaves.length; index += 1) bottom.write(leaves[index]!, index * 32, 32, 'hex');
   const levels = [bottom];
   for (let below = bottom; below.length >= 64; ) {
     const level = Buffer.alloc(Math.floor(below.length / 64) * 32);
     for (let at = 0; at < level.length; at += 32) {
       below.copy(nodeBytes, 1, at * 2, at * 2 + 64);
-      level.latin1Write(hash('sha256', nodeBytes, 'latin1'), at, 32);
+      level.write(hash('sha256', nodeBytes, 'binary'), at, 32, 'binary');
     }
     levels.push(level);
     below = level;
   }
-  const read = ({ level, index }: Subtree) => levels[level]!.hexSlice(index * 32, index * 32 + 32) as Digest;
+  const read = ({ level, index }: Subtree) => levels[level]!.toString('hex', index * 32, index * 32 + 32) as Digest;
   const fold = (cover: readonly Subtree[]) => foldCover(cover.map(read));
   return {
     size: leaves.length,
@@ -248,7 +255,7 @@ export function checkConsistency(claim: {
   if (from === to) return proof.length === 0 && fromRoot === toRoot;
 
   // A complete old tree is itself the first step, which the proof leaves out.
-  const complete = Number.isInteger(Math.log2(from)) && 2 ** Math.log2(from) === from;
+  const complete = 2 ** floorLog2(from) === from;
   const steps = complete ? [fromRoot, ...proof] : proof;
   let position = from - 1;
   let last = to - 1;

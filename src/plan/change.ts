@@ -2,6 +2,7 @@
  * A change: one effect on one account or grant, frozen. Its canonical bytes are a leaf of its plan's Merkle tree, so
  * that a plan of five million changes has one digest and one change a short proof.
  */
+import { assert } from '../assert.ts';
 import { canonical, type Digest, digestOf, parseCanonical } from '../canonical.ts';
 import { Failure } from '../errors.ts';
 import type { Authority } from '../authority/authority.ts';
@@ -38,14 +39,16 @@ export interface Leaf {
   /** The record that the change rests on. Null only for an account that belongs to nobody in any feed. */
   readonly subject: { readonly feed: string; readonly key: string } | null;
   readonly person: string | null;
+  /** The target's own id of the account as observed; null before it exists. Says how to find it, never whose it is. */
+  readonly id: string | null;
   /** Why, as `birthright everyone`, `absent`, `request R1 …`. */
   readonly cause: string;
   /** End of a time-bound grant, ISO time. */
   readonly until: string | null;
   /** Sequence numbers in the same plan that must be applied before. */
   readonly after: readonly number[];
-  /** Plan in which this person's removals must be applied before. */
-  readonly waitsFor: string | null;
+  /** Plans in which this person's removals, and the making of this account, must be applied before. */
+  readonly waitsFor: readonly string[];
 }
 
 export interface PlanHeader {
@@ -124,3 +127,13 @@ export function quorumOf(
     ? { role: high.role, people: high.people, withinMs: high.within }
     : { role: `owner:${owner}`, people: chosen.people, withinMs: chosen.within };
 }
+
+/**
+ * The quorum that signatures over a plan must reach. A change that could have flowed inside the envelope and comes with
+ * signatures is beyond it: then the quorum for `high` decides.
+ */
+export const signedQuorumOf = (authority: Authority, tuple: Tuple, overLimit: boolean) => {
+  const quorum = quorumOf(authority, tuple, overLimit || quorumOf(authority, tuple, false) === null);
+  assert(quorum !== null, 'beyond the envelope there is always a quorum');
+  return quorum;
+};

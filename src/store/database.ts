@@ -99,6 +99,10 @@ export function openDatabase(
     client.on('error', onError);
     try {
       return await use(client);
+    } catch (cause) {
+      // The server says that it ends the session before the session ends.
+      broken ||= isLost(cause);
+      throw cause;
     } finally {
       client.off('error', onError);
       client.release(broken);
@@ -279,6 +283,7 @@ const LOST_WORDS =
   /^Connection terminated|timeout exceeded when trying to connect|^Client has encountered a connection error/;
 
 function isLost(cause: unknown): boolean {
+  if (cause instanceof Failure) return cause.code === 'store-unavailable' || cause.code === 'store-unknown';
   const state = sqlstateOf(cause);
   if (state !== null) return AWAY.test(state);
   const error = cause as NodeJS.ErrnoException;

@@ -116,7 +116,8 @@ async function prepareServer(folder: string, server: Server, random: Random): Pr
       for (const holder of HOLDERS) await prepareDatabase(admin, nameOf(holder));
       await close(admin, nameOf('control'), nameOf('gateway'));
       await close(admin, nameOf('gateway'), nameOf('control'));
-      if (server.isOurs) await close(admin, 'postgres', nameOf('control'));
+      const others = server.isOurs ? ['postgres', 'template1'] : [];
+      for (const database of others) await close(admin, database, nameOf('control'));
       return { control, gateway };
     });
   } finally {

@@ -23,7 +23,9 @@ export interface WritBody {
   readonly decisions: Digest;
   /** The exact request that people signed, and their signatures; null for a writ inside the envelope. */
   readonly request: string | null;
-  readonly approvals: readonly string[];
+  readonly approvals: readonly { readonly person: string; readonly armored: string }[];
+  /** Everybody whose access the whole plan changes (keys of feeds, sorted); the request commits to it. Empty without one. */
+  readonly beneficiaries: readonly string[];
   readonly changes: readonly { readonly leaf: string; readonly proof: readonly string[] }[];
   /** The snapshot statements that the changes rest on: feed → id. */
   readonly snapshots: { readonly [feed: string]: string };
@@ -84,14 +86,14 @@ export function openWrit(writ: Writ, held: { tenant: string; decisionKey: KeyObj
 
   const leaves = body.changes.map(({ leaf: bytes, proof }) => {
     const leaf = parseLeaf(bytes);
-    const held = checkInclusion({
+    const included = checkInclusion({
       leafHash: leafHash(Buffer.from(bytes)),
       index: leaf.seq - 1,
       size: body.header.size,
-      proof: proof.map((hash) => Buffer.from(hash, 'hex')),
-      root: Buffer.from(body.header.root, 'hex'),
+      proof,
+      root: body.header.root,
     });
-    if (!held) refuse(`change ${leaf.seq} is not in plan ${body.header.plan}`);
+    if (!included) refuse(`change ${leaf.seq} is not in plan ${body.header.plan}`);
     return leaf;
   });
   if (new Set(leaves.map((leaf) => leaf.seq)).size !== leaves.length) refuse('a change is listed twice');

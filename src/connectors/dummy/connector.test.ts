@@ -1,4 +1,6 @@
+import { describe, expect, test } from 'vitest';
 import type { Call, Reply } from '../../connector/contract.ts';
+import { drive } from '../../connector/drive.ts';
 import { connectorSuite, TASK_EFFECTS } from '../../connector/suite.ts';
 import { connector } from './connector.ts';
 import { openDummyTarget } from './target.ts';
@@ -31,4 +33,46 @@ connectorSuite('dummy', async () => {
     supports: new Set(TASK_EFFECTS),
     close: async () => undefined,
   };
+});
+
+describe('what the suite cannot know of this protocol', () => {
+  const account = { id: 'a1', login: 'zoe', state: 'active', attributes: {} };
+  const page = (items: unknown[], next: string | null, total: number): Reply => ({
+    kind: 'http',
+    status: 200,
+    headers: {},
+    body: { items, next, total } as Extract<Reply, { kind: 'http' }>['body'],
+  });
+
+  test('a page that ends before the total is an incomplete read', async () => {
+    const reading = drive(connector.observe({}), () => page([account], null, 2));
+    await expect(reading).rejects.toMatchObject({ code: 'incomplete-read', message: 'read 1 of 2 accounts' });
+  });
+
+  test('an empty page that promises more is an incomplete read, not an endless one', async () => {
+    const reading = drive(connector.observe({}), () => page([], 'again', 2));
+    await expect(reading).rejects.toMatchObject({ code: 'incomplete-read' });
+  });
+
+  test('a state without a meaning here is not taken for disabled', async () => {
+    const question = { account: { login: 'zoe', id: 'a1' } };
+    const suspended = { kind: 'http', status: 200, headers: {}, body: { ...account, state: 'suspended' } } as const;
+    const { result } = await drive(connector.look({}, question), () => suspended);
+    expect(result.account).toBeNull();
+  });
+
+  test('another account than the one asked for is not looked at', async () => {
+    const question = { account: { login: 'zoe', id: 'a2' } };
+    const another = { kind: 'http', status: 200, headers: {}, body: account } as const;
+    const { result } = await drive(connector.look({}, question), () => another);
+    expect(result).toMatchObject({ account: null, id: null });
+  });
+
+  test('a revocation of somebody who is not there ends already, without a write', async () => {
+    const target = openDummyTarget(['staff']);
+    const task = { effect: 'revoke', account: { login: 'zoe', id: 'a1' }, entitlement: 'staff' } as const;
+    const { result, calls } = await drive(connector.apply({}, task), (call) => target.answer(call));
+    expect(result.outcome).toBe('already');
+    expect(calls.every((call) => call.kind === 'http' && call.method === 'GET')).toBe(true);
+  });
 });

@@ -1,7 +1,7 @@
 /**
  * LDAP v3 (RFC 4511): OpenLDAP and Active Directory. README.md says how each effect is done, and what it does not do.
  *
- * A change is at most two narrow reads and exactly one write, so that it spends its tuple once. Names are compared in
+ * A change is at most two narrow reads and one write (one removal takes the same write twice). Names are compared in
  * their one spelling (`dn.ts`); an account's id is its name.
  */
 import {
@@ -337,7 +337,10 @@ function* alter(directory: Directory, task: Task, effect: Alteration): Asking<Re
   const call = yield* alteration(directory, task, effect, account);
   if ('outcome' in call) return call;
 
-  const reply = yield { call };
+  let reply = yield { call };
+  // Taking the password away made the policy overlay drop the mark that was there already: mark it once more.
+  const again = effect === 'disable' && directory.flavour.name === 'openldap' && account.state === 'disabled';
+  if (succeeded(reply) && again) reply = yield { call };
   if (succeeded(reply)) return { outcome: 'done', message: `${effect}: the directory answered success` };
   if (effect === 'delete' && codeOf(reply) === 32) return already('the directory has no such account');
   return explain(reply, 'write');

@@ -6,6 +6,8 @@
  * spelling (`canonicalDn`).
  */
 import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { assert } from '../../assert.ts';
 import {
   ATTRIBUTES,
   type Attribute,
@@ -37,6 +39,43 @@ type SearchCall = Extract<LdapCall, { op: 'search' }>;
 type AddCall = Extract<LdapCall, { op: 'add' }>;
 type ModifyCall = Extract<LdapCall, { op: 'modify' }>;
 type Modification = ModifyCall['changes'][number];
+
+/** What comes through the pipe is only said to be a call. A field that is not known here would be one not looked at. */
+const text = z.string().max(4000);
+const Shape = z.discriminatedUnion('op', [
+  z.strictObject({
+    kind: z.literal('ldap'),
+    op: z.literal('search'),
+    base: text,
+    scope: z.enum(['base', 'one', 'sub']),
+    filter: text,
+    // An empty list means every attribute (RFC 4511 section 4.5.1.8), the password among them.
+    attributes: z.array(text).min(1).max(50),
+    page: z.strictObject({ size: z.int().min(1).max(1000), cookie: text }).optional(),
+  }),
+  z.strictObject({
+    kind: z.literal('ldap'),
+    op: z.literal('add'),
+    dn: text,
+    attributes: z.record(text, z.array(text)),
+  }),
+  z.strictObject({
+    kind: z.literal('ldap'),
+    op: z.literal('modify'),
+    dn: text,
+    changes: z
+      .array(
+        z.strictObject({
+          operation: z.enum(['add', 'delete', 'replace']),
+          attribute: text,
+          values: z.array(text).max(50),
+        }),
+      )
+      .min(1)
+      .max(50),
+  }),
+  z.strictObject({ kind: z.literal('ldap'), op: z.literal('delete'), dn: text }),
+]);
 
 const refuse = (reason: string): Classification => ({ ok: false, reason });
 
@@ -108,22 +147,12 @@ function classifySearch(call: SearchCall, { people, groups }: Directory): Classi
   const within = (container: Dn): boolean => !!base && (isSame(base, container) || isBelow(base, container));
   const kind = within(people) ? 'User' : within(groups) ? 'Group' : null;
   if (!base || !kind) return refuse(`search base ${call.base} is not inside the containers for people and groups`);
-  if (!['base', 'one', 'sub'].includes(call.scope)) return refuse(`unknown search scope ${call.scope}`);
   const filter = parseFilter(call.filter);
   if (!filter) return refuse('the filter holds more than and, or, not, equality and presence');
   const asked = attributesOf(filter).find((name) => !READABLE.has(name) && name !== 'userpassword');
   if (asked || !asksPresence(filter, 'userpassword')) return refuse(`the filter asks about ${asked ?? 'a password'}`);
-  // An empty list means every attribute (RFC 4511 section 4.5.1.8), the password among them.
-  if (!Array.isArray(call.attributes) || call.attributes.length === 0) return refuse('name the attributes to read');
-  const attributes = call.attributes.map((name) => (name === '1.1' ? name : READABLE.get(String(name).toLowerCase())));
+  const attributes = call.attributes.map((name) => (name === '1.1' ? name : READABLE.get(name.toLowerCase())));
   if (attributes.includes(undefined)) return refuse(`may not read all of ${call.attributes.join(', ')}`);
-  const { page } = call;
-  if (
-    page &&
-    !(Number.isInteger(page.size) && page.size >= 1 && page.size <= 1000 && typeof page.cookie === 'string')
-  ) {
-    return refuse('a page has 1 to 1000 entries and a cookie');
-  }
   const rebuilt: SearchCall = {
     kind: 'ldap',
     op: 'search',
@@ -131,7 +160,7 @@ function classifySearch(call: SearchCall, { people, groups }: Directory): Classi
     scope: call.scope,
     filter: writeFilter(filter),
     attributes: attributes as string[],
-    ...(page ? { page: { size: page.size, cookie: page.cookie } } : {}),
+    ...(call.page ? { page: call.page } : {}),
   };
   return {
     ok: true,
@@ -165,7 +194,7 @@ function classifyAdd(call: AddCall, directory: Directory): Classification {
   for (const [name, values] of Object.entries(call.attributes)) {
     const [value, second] = values;
     const key = name.toLowerCase();
-    if (typeof value !== 'string' || value === '' || !value.isWellFormed() || second !== undefined || given.has(key)) {
+    if (!value?.isWellFormed() || value === '' || second !== undefined || given.has(key)) {
       return refuse(`${name} needs exactly one value`);
     }
     given.set(key, value);
@@ -177,6 +206,8 @@ function classifyAdd(call: AddCall, directory: Directory): Classification {
   };
 
   const secret = take(flavour.password);
+  // Anywhere else the marker would turn into a secret that everybody reads.
+  if ([...given.values()].includes(FIRST_SECRET)) return refuse('the marker for a secret stands beside the password');
   if (secret !== undefined && secret !== FIRST_SECRET)
     return refuse('a call carries no password, only the marker for one');
   if (secret === undefined) return refuse('a new account needs a first secret');
@@ -304,7 +335,6 @@ function classifyPerson(call: ModifyCall, dn: Dn, directory: Directory): Classif
   const { type, value: rdn } = dn[0]![0]!;
   const due = flavour.name === 'openldap' && type === 'uid' && read.displayName !== undefined;
   if (cn !== (due ? read.displayName || rdn : null)) return refuse('cn must follow the displayName');
-  if (written.length === 0) return refuse('a modify without changes');
   return accept(object, rebuilt(written), { effect: 'update', attributes: read });
 }
 
@@ -390,10 +420,15 @@ function classifyDelete(dn: string, directory: Directory): Classification {
 
 /* ---- the catalogue ------------------------------------------------------------------------------------------------------ */
 
-function classify(call: Call, options: TargetOptions): Classification {
-  if (call.kind !== 'ldap') return refuse(`a call of kind ${call.kind} to a directory`);
+function classify(given: Call, options: TargetOptions): Classification {
   const directory = readDirectory(options);
   if (typeof directory === 'string') return refuse(directory);
+  const shaped = Shape.safeParse(given);
+  if (!shaped.success) {
+    const [issue] = shaped.error.issues;
+    return refuse(`not an LDAP call of this catalogue: ${issue?.path.join('.')}: ${issue?.message}`);
+  }
+  const call = shaped.data as LdapCall;
   switch (call.op) {
     case 'search':
       return classifySearch(call, directory);
@@ -403,8 +438,6 @@ function classify(call: Call, options: TargetOptions): Classification {
       return classifyModify(call, directory);
     case 'delete':
       return classifyDelete(call.dn, directory);
-    default:
-      return refuse(`${String((call as { op: unknown }).op)} is not in the catalogue`);
   }
 }
 
@@ -443,6 +476,7 @@ function withSecret(call: Call, secret: string): Call {
   const put = (attribute: string, values: readonly string[]): readonly string[] =>
     values.map((value) => {
       if (value !== FIRST_SECRET) return value;
+      assert(attribute === 'userPassword' || attribute === 'unicodePwd', `a secret does not go into ${attribute}`);
       return attribute === 'userPassword' ? hashed(call.dn, secret) : secret;
     });
   if (call.op === 'modify') {

@@ -37,7 +37,9 @@ export const openHttp: OpenPerformer = (address) => {
       const limit = AbortSignal.timeout(address.timeoutMs);
       return send(pool, request, signal ? AbortSignal.any([signal, limit]) : limit, scrubber(secret));
     },
-    close: () => pool.close(),
+    close: async () => {
+      if (!pool.closed && !pool.destroyed) await pool.close();
+    },
   };
 };
 

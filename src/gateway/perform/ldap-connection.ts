@@ -201,7 +201,7 @@ function speak(socket: Socket, timeoutMs: number): Connection {
     }
   });
   socket.on('error', (error) => end(error.message));
-  socket.on('close', () => end('the connection was closed'));
+  for (const over of ['end', 'close']) socket.on(over, () => end('the connection was closed'));
 
   const connection: Connection = {
     get alive() {

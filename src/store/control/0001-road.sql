@@ -128,7 +128,10 @@ create table plan (
   header      text not null,
   size        integer not null,
   state       text not null check (state in ('open', 'refused', 'superseded', 'done')),
-  over_limit  boolean not null default false,
+  role        text,
+  people      integer not null,
+  -- Notes for whoever looks before signing; and, for a refused plan, why and the way out.
+  critique    jsonb not null,
   refusal     jsonb,
   created_at  timestamptz not null,
   primary key (tenant, number)
@@ -147,9 +150,9 @@ create table change (
   person       text,
   cause        text not null,
   stage        text not null,
-  -- Sequence numbers in this plan, and [plan, seq] pairs in others, that must be applied before.
+  -- Sequence numbers in this plan, and plans with changes for the same person, that must be applied before.
   after        integer[] not null default '{}',
-  after_plan   integer,
+  waits        integer[] not null default '{}',
   decision     jsonb,
   writ         text,
   receipt      jsonb,
@@ -201,6 +204,13 @@ create table outbox (
   entry bytea not null,
   body  text not null,
   salt  text not null
+);
+-- What `run` and `serve` show about the last planning, for people.
+create table planning (
+  tenant  text not null,
+  at      timestamptz not null,
+  report  jsonb not null,
+  primary key (tenant, at)
 );
 create table ledger_head (
   tenant  text primary key,

@@ -35,17 +35,6 @@ create table binding (
 );
 create index binding_id on binding (tenant, system, id);
 
--- The gateway's own knowledge of a target's ids, read by itself: object id → login, entitlement id → name.
-create table resolved (
-  tenant text not null,
-  system text not null,
-  kind   text not null check (kind in ('object', 'entitlement')),
-  id     text not null,
-  name   text not null,
-  read_at timestamptz not null,
-  primary key (tenant, system, kind, id)
-);
-
 -- A change of a plan is spent once. The reply is kept, so that a caller who was killed gets it again instead of a second effect.
 create table spent (
   tenant      text not null,

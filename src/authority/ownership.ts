@@ -1,0 +1,15 @@
+/** Who controls which non-human identity, from the signed authority: what eligibility is worked out from. */
+import type { Edge } from '../approval/eligibility.ts';
+import type { Authority } from './authority.ts';
+
+/** Writgate itself, as the requester of what its rules ask for. */
+export const WRITGATE = 'writgate';
+
+export function ownershipOf(authority: Authority): readonly Edge[] {
+  const edges: Edge[] = [{ owner: authority.owner, owned: `nhi:${WRITGATE}` }];
+  for (const [name, { owner, deputy }] of Object.entries(authority.connectors)) {
+    edges.push({ owner, owned: `nhi:${name}` });
+    if (deputy !== undefined) edges.push({ owner: deputy, owned: `nhi:${name}` });
+  }
+  return edges;
+}

@@ -1,0 +1,96 @@
+/** permitted → applied: a worker drives the connector, the gateway makes the change. What comes back is a claim. */
+import type { Attributes, Receipt, Task } from '../connector/contract.ts';
+import { nameOnSystem } from '../authority/target.ts';
+import { connectorFor, dutyOf } from '../gateway/scope.ts';
+import { isMechanism, type Leaf } from '../plan/change.ts';
+import { groupCommit } from '../store/batch.ts';
+import { type ChangeRow, move, type Step } from './rows.ts';
+import type { World } from './world.ts';
+
+/** First pause after "not now"; doubled each time, and never longer than an hour. */
+const PAUSE_MS = 2_000;
+const LONGEST_PAUSE_MS = 3_600_000;
+export const pauseMs = (attempt: number): number => Math.min(LONGEST_PAUSE_MS, PAUSE_MS * 2 ** Math.min(attempt, 12));
+
+/** A change that the target keeps asking patience for is given up after this many attempts. */
+const MOST_ATTEMPTS = 20;
+
+function taskOf(world: World, leaf: Leaf, id: string | null): Task {
+  const target = world.authority.targets[leaf.system];
+  const entitlement = leaf.entitlement === null ? undefined : world.authority.entitlements[leaf.entitlement];
+  const name =
+    leaf.entitlement === null
+      ? undefined
+      : isMechanism(leaf.entitlement) || !target || !entitlement
+        ? leaf.entitlement
+        : nameOnSystem(target, entitlement);
+  return {
+    effect: leaf.effect as Task['effect'],
+    account: { login: leaf.object, id: leaf.id ?? id },
+    ...(leaf.value === null ? {} : { attributes: leaf.value as Attributes }),
+    ...(name === undefined ? {} : { entitlement: name }),
+  };
+}
+
+async function applyOne(world: World, change: ChangeRow, id: string | null): Promise<Step> {
+  const { plan, seq, leaf, writ, attempt } = change;
+  const step = { plan, seq, attempt: attempt + 1 };
+  if (writ === null) return { plan, seq, stage: 'approved' };
+  if (leaf.effect === 'adopt') {
+    const { ok, message } = await world.gateway.own(writ, seq);
+    return { ...step, stage: ok ? 'applied' : 'refused', receipt: { outcome: ok ? 'done' : 'refused', message }, note: ok ? null : message };
+  }
+  const connector = connectorFor(world.authority, leaf.system, dutyOf(leaf.effect));
+  if (!connector) return { ...step, stage: 'refused', note: `no connector may ${leaf.effect} on ${leaf.system}` };
+
+  let receipt: Receipt;
+  let refusal: string | null = null;
+  try {
+    ({ receipt, refusal } = await world.worker.apply(connector.name, writ, taskOf(world, leaf, id)));
+  } catch (thrown) {
+    // Worker or connector died in the middle: it may have happened. The same change comes again, and the gateway knows.
+    receipt = { outcome: 'later', retryAfterMs: null, message: thrown instanceof Error ? thrown.message : String(thrown) };
+  }
+  // The writ ran out, or the gateway was restarted and does not hold it: another one, after another look at policy.
+  if (refusal === 'writ-expired') return { plan, seq, stage: 'approved' };
+  if (refusal !== null) return { ...step, stage: 'refused', receipt, note: receipt.message };
+  switch (receipt.outcome) {
+    case 'done':
+    case 'already':
+    // It may have happened, and only looking will tell.
+    case 'unknown':
+      return { ...step, stage: 'applied', receipt };
+    case 'refused':
+      return { ...step, stage: 'refused', receipt, note: receipt.message };
+    case 'later':
+      if (attempt + 1 >= MOST_ATTEMPTS) return { ...step, stage: 'failed', receipt, note: receipt.message };
+      return {
+        ...step,
+        stage: 'waiting',
+        receipt,
+        nextAt: world.clock.now() + (receipt.retryAfterMs ?? pauseMs(attempt)),
+        note: receipt.message,
+      };
+  }
+}
+
+export async function apply(world: World, changes: readonly ChangeRow[]): Promise<void> {
+  const { tenant } = world.authority;
+  // The ids that targets gave to accounts made a moment ago.
+  const known = await world.database.query<{ system: string; login: string; id: string }>(
+    `select a.system, a.login, a.id from account a join unnest($2::text[], $3::text[]) as u(system, login) using (system, login)
+      where a.tenant = $1`,
+    [tenant, changes.map(({ leaf }) => leaf.system), changes.map(({ leaf }) => leaf.object)],
+  );
+  const ids = new Map(known.map(({ system, login, id }) => [`${system} ${login}`, id]));
+  const save = groupCommit<Step, void>(async (steps) => {
+    await world.database.tx((tx) => move(tx, tenant, ['permitted', 'waiting'], steps, world.clock));
+    return steps.map(() => undefined);
+  });
+  await Promise.all(
+    changes.map(async (change) => {
+      const id = ids.get(`${change.leaf.system} ${change.leaf.object}`) ?? null;
+      await save(await applyOne(world, change, id));
+    }),
+  );
+}

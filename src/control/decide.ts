@@ -1,0 +1,119 @@
+/** planned → decided | denied | held: policy, on a small closed record of facts, with its reasons. */
+import type { World } from './world.ts';
+import { type ChangeRow, changeId, move, readPlans } from './rows.ts';
+import type { Decision, DecisionInput } from '../decision/decide.ts';
+import { isProtected } from '../identity/login.ts';
+import { type Leaf, privilegeOf, tupleOf } from '../plan/change.ts';
+import type { Queryable } from '../store/database.ts';
+
+/** What the newest accepted snapshot of each feed is worth at this moment. */
+export type Evidence = ReadonlyMap<string, { readonly id: string; readonly verdict: 'fresh' | 'stale' | 'held' | 'none'; readonly asOf: DecisionInput['asOf'] }>;
+
+export async function readEvidence(db: Queryable, world: World): Promise<Evidence> {
+  const { tenant, feeds } = world.authority;
+  const rows = await db.query<{ feed: string; id: string; as_of: Date | null; as_of_kind: DecisionInput['asOf'] }>(
+    `select distinct on (feed) feed, id, as_of, as_of_kind from snapshot
+      where tenant = $1 and verdict = 'accepted' order by feed, received_at desc`,
+    [tenant],
+  );
+  const now = world.clock.now();
+  return new Map(
+    Object.entries(feeds).map(([feed, { contract }]): [string, Evidence extends ReadonlyMap<string, infer V> ? V : never] => {
+      const row = rows.find((other) => other.feed === feed);
+      if (!row) return [feed, { id: '', verdict: 'none', asOf: 'none' }];
+      const fresh = row.as_of !== null && now - row.as_of.getTime() <= contract.maxAge;
+      return [feed, { id: row.id, verdict: fresh ? 'fresh' : 'stale', asOf: row.as_of_kind }];
+    }),
+  );
+}
+
+const CAUSES: readonly [RegExp, DecisionInput['cause']][] = [
+  [/^birthright /, 'birthright'],
+  [/^request /, 'request'],
+  [/^exception /, 'exception'],
+  [/^adoption/, 'adoption'],
+  [/^left$/, 'absence'],
+];
+
+export function decisionInput(
+  world: World,
+  leaf: Leaf,
+  personState: DecisionInput['personState'],
+  evidence: Evidence,
+  overLimit: boolean,
+): DecisionInput {
+  const target = world.authority.targets[leaf.system];
+  const source = leaf.subject === null ? undefined : evidence.get(leaf.subject.feed);
+  return {
+    effect: leaf.effect,
+    system: leaf.system,
+    privilege: privilegeOf(world.authority, tupleOf(leaf)),
+    cause: CAUSES.find(([form]) => form.test(leaf.cause))?.[1] ?? 'lifecycle',
+    sourceVerdict: source?.verdict ?? 'none',
+    asOf: source?.asOf ?? 'none',
+    personState,
+    protected: target === undefined || isProtected(target, leaf.object),
+    // What is not managed does not become a change but by adoption.
+    managed: leaf.effect !== 'adopt',
+    overLimit,
+    automated: false,
+  };
+}
+
+const NEXT = { permit: 'decided', deny: 'denied', hold: 'held' } as const;
+
+export async function decide(world: World, changes: readonly ChangeRow[]): Promise<void> {
+  const { tenant } = world.authority;
+  const { database, clock } = world;
+  await database.tx(async (tx) => {
+    const evidence = await readEvidence(tx, world);
+    const plans = new Map((await readPlans(tx, tenant, [...new Set(changes.map(({ plan }) => plan))])).map((plan) => [plan.number, plan]));
+    const people = await tx.query<{ id: string; state: DecisionInput['personState'] }>(
+      'select id, state from person where tenant = $1 and id = any($2)',
+      [tenant, [...new Set(changes.flatMap(({ leaf }) => (leaf.person === null ? [] : [leaf.person])))]],
+    );
+    const states = new Map(people.map(({ id, state }) => [id, state]));
+    const decisions: { change: ChangeRow; input: DecisionInput; decision: Decision }[] = changes.map((change) => {
+      const plan = plans.get(change.plan);
+      const state = (change.leaf.person !== null ? states.get(change.leaf.person) : undefined) ?? 'none';
+      const input = decisionInput(world, change.leaf, state, evidence, plan?.header.overLimit ?? false);
+      return { change, input, decision: world.decide(input) };
+    });
+    await move(
+      tx,
+      tenant,
+      ['planned'],
+      decisions.map(({ change, decision }) => {
+        // What policy holds waits for a person; in a plan that people sign anyway, their signatures are that look.
+        const attended = decision.verdict === 'hold' && (plans.get(change.plan)?.people ?? 0) > 0;
+        return {
+          plan: change.plan,
+          seq: change.seq,
+          stage: attended ? ('decided' as const) : NEXT[decision.verdict],
+          decision: { verdict: decision.verdict, reasons: decision.reasons, policy: decision.policyDigest },
+          note: decision.alarm,
+        };
+      }),
+      clock,
+    );
+    for (const [number, plan] of plans) {
+      const own = decisions.filter(({ change }) => change.plan === number);
+      await world.record(tx, [
+        {
+          kind: 'plan.decided',
+          refs: { plan: `P${number}` },
+          body: {
+            plan: plan.digest,
+            policy: world.policyDigest,
+            decisions: own.map(({ change, input, decision }) => ({
+              change: changeId(change),
+              verdict: decision.verdict,
+              reasons: decision.reasons,
+              input,
+            })),
+          },
+        },
+      ]);
+    }
+  });
+}

@@ -1,0 +1,148 @@
+/** Changes and plans as the store has them, and the one way in which a change goes to its next stage. */
+import { type Clock, type Instant, isoTime } from '../clock.ts';
+import { type Leaf, type PlanHeader, parseLeaf, type Stage } from '../plan/change.ts';
+import type { Queryable } from '../store/database.ts';
+
+export interface ChangeRow {
+  readonly plan: number;
+  readonly seq: number;
+  readonly leaf: Leaf;
+  readonly leafText: string;
+  readonly stage: Stage;
+  readonly writ: string | null;
+  readonly attempt: number;
+}
+
+export interface PlanRow {
+  readonly number: number;
+  readonly header: PlanHeader;
+  readonly digest: string;
+  readonly role: string | null;
+  readonly people: number;
+  readonly state: 'open' | 'refused' | 'superseded' | 'done';
+}
+
+export const changeId = ({ plan, seq }: { plan: number; seq: number }): string => `P${plan}.${seq}`;
+
+interface StoredChange {
+  plan: number;
+  seq: number;
+  leaf: string;
+  stage: Stage;
+  writ: string | null;
+  attempt: number;
+}
+
+const toChange = (row: StoredChange): ChangeRow => ({ ...row, leaf: parseLeaf(row.leaf), leafText: row.leaf });
+
+/**
+ * Changes that may move now: due, of an open plan, and nothing before them is still on its way. What a person loses is
+ * applied before what he gains; an account is made before anything is put on it.
+ */
+export async function readyChanges(
+  db: Queryable,
+  tenant: string,
+  stages: readonly Stage[],
+  now: Instant,
+  limit: number,
+): Promise<readonly ChangeRow[]> {
+  const rows = await db.query<StoredChange>(
+    `select c.plan, c.seq, c.leaf, c.stage, c.writ, c.attempt
+       from change c join plan p on p.tenant = c.tenant and p.number = c.plan
+      where c.tenant = $1 and c.stage = any($2) and c.next_at <= $3 and p.state = 'open'
+        and (c.stage not in ('approved', 'permitted', 'waiting')
+             or (not exists (select 1 from change b
+                              where b.tenant = c.tenant and b.plan = c.plan and b.seq = any(c.after)
+                                and b.stage not in ('applied', 'verified', 'inconclusive'))
+                 and not exists (select 1 from change b
+                                  where b.tenant = c.tenant and b.plan = any(c.waits) and b.person = c.person
+                                    and b.stage in ('planned', 'decided', 'approved', 'permitted', 'waiting', 'held')
+                                    and (b.effect in ('revoke', 'disable', 'delete')
+                                         or (b.system = c.system and b.login = c.login and b.effect in ('create', 'enable'))))))
+      order by c.plan, c.seq limit $4`,
+    [tenant, stages, isoTime(now), limit],
+  );
+  return rows.map(toChange);
+}
+
+export async function readChanges(db: Queryable, tenant: string, plan: number): Promise<readonly ChangeRow[]> {
+  const rows = await db.query<StoredChange>(
+    'select plan, seq, leaf, stage, writ, attempt from change where tenant = $1 and plan = $2 order by seq',
+    [tenant, plan],
+  );
+  return rows.map(toChange);
+}
+
+export async function readPlans(db: Queryable, tenant: string, numbers: readonly number[]): Promise<readonly PlanRow[]> {
+  const rows = await db.query<{ number: number; header: string; digest: string; role: string | null; people: number; state: PlanRow['state'] }>(
+    'select number, header, digest, role, people, state from plan where tenant = $1 and number = any($2) order by number',
+    [tenant, numbers],
+  );
+  return rows.map((row) => ({ ...row, header: JSON.parse(row.header) as PlanHeader }));
+}
+
+/** A step of one change, written by `move`. */
+export interface Step {
+  readonly plan: number;
+  readonly seq: number;
+  readonly stage: Stage;
+  readonly nextAt?: Instant;
+  readonly writ?: string | null;
+  readonly receipt?: unknown;
+  readonly verification?: unknown;
+  readonly decision?: unknown;
+  readonly attempt?: number;
+  readonly note?: string | null;
+}
+
+/** Writes steps in one statement. Only changes that are still in the stage they were read in move: two runs do not race. */
+export async function move(
+  tx: Queryable,
+  tenant: string,
+  from: readonly Stage[],
+  steps: readonly Step[],
+  clock: Clock,
+): Promise<void> {
+  if (steps.length === 0) return;
+  const at = isoTime(clock.now());
+  const json = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
+  await tx.query(
+    `update change c
+        set stage = u.stage, next_at = u.next_at, updated_at = $2,
+            writ = coalesce(u.writ, c.writ),
+            receipt = coalesce(u.receipt, c.receipt),
+            verification = coalesce(u.verification, c.verification),
+            decision = coalesce(u.decision, c.decision),
+            attempt = coalesce(u.attempt, c.attempt),
+            note = u.note
+       from unnest($3::int[], $4::int[], $5::text[], $6::timestamptz[], $7::text[], $8::jsonb[], $9::jsonb[], $10::jsonb[], $11::int[], $12::text[])
+         as u(plan, seq, stage, next_at, writ, receipt, verification, decision, attempt, note)
+      where c.tenant = $1 and c.plan = u.plan and c.seq = u.seq and c.stage = any($13)`,
+    [
+      tenant,
+      at,
+      steps.map(({ plan }) => plan),
+      steps.map(({ seq }) => seq),
+      steps.map(({ stage }) => stage),
+      steps.map(({ nextAt }) => (nextAt === undefined ? at : isoTime(nextAt))),
+      steps.map(({ writ }) => writ ?? null),
+      steps.map(({ receipt }) => json(receipt)),
+      steps.map(({ verification }) => json(verification)),
+      steps.map(({ decision }) => json(decision)),
+      steps.map(({ attempt }) => attempt ?? null),
+      steps.map(({ note }) => note ?? null),
+      from,
+    ],
+  );
+}
+
+/** A plan is done when nothing of it moves any more. */
+export async function closePlans(tx: Queryable, tenant: string): Promise<void> {
+  await tx.query(
+    `update plan p set state = 'done'
+      where p.tenant = $1 and p.state = 'open'
+        and not exists (select 1 from change c where c.tenant = p.tenant and c.plan = p.number
+                           and c.stage not in ('verified', 'denied', 'refused', 'failed', 'expired', 'superseded'))`,
+    [tenant],
+  );
+}

@@ -1,0 +1,74 @@
+/**
+ * Whose account is this? Control's opinion does not count: the gateway binds a login to a person when it creates the
+ * account under a writ, or when people signed an adoption; and it reads ids of accounts and groups itself.
+ */
+import { type Authority, protocolOf } from '../authority/authority.ts';
+import { optionsOf } from '../authority/target.ts';
+import type { Clock, Instant } from '../clock.ts';
+import type { Call, Reply } from '../connector/contract.ts';
+import type { Database } from '../store/database.ts';
+import type { Catalogue } from './catalogue/contract.ts';
+
+export interface Bindings {
+  /** The login that a target's id stands for, or null. */
+  loginOf(system: string, id: string, connector: string): Promise<string | null>;
+  /** The name on the system that a group's id stands for, or null. */
+  entitlementOf(system: string, ref: string, connector: string): Promise<string | null>;
+  subjectOf(system: string, login: string): Promise<{ readonly feed: string; readonly key: string } | null>;
+  bind(system: string, login: string, id: string | null, subject: { feed: string; key: string }): Promise<void>;
+}
+
+/** A name read from a target is believed this long; somebody could rename a group into another's place. */
+const BELIEVE_MS = 5 * 60_000;
+
+export function openBindings(
+  database: Database,
+  authority: () => Authority,
+  catalogues: Readonly<Record<string, Catalogue>>,
+  /** Performs a read that the gateway itself makes, with the credential of the connector that is acting. */
+  read: (connector: string, call: Call) => Promise<Reply>,
+  clock: Clock,
+): Bindings {
+  const believed = new Map<string, { name: Promise<string | null>; until: Instant }>();
+
+  function resolve(kind: 'resolveObject' | 'resolveEntitlement', system: string, id: string, connector: string) {
+    const key = `${kind} ${system} ${id}`;
+    const known = believed.get(key);
+    if (known && known.until > clock.now()) return known.name;
+    const target = authority().targets[system];
+    const catalogue = target && catalogues[protocolOf(target)];
+    const question = target && catalogue?.[kind](id, optionsOf(target));
+    if (!question) return Promise.resolve(null);
+    const name = read(connector, question.call).then(
+      (reply) => question.read(reply),
+      () => null,
+    );
+    believed.set(key, { name, until: clock.now() + BELIEVE_MS });
+    // What could not be read is not remembered.
+    void name.then((found) => found === null && believed.delete(key));
+    if (believed.size > 100_000) believed.clear();
+    return name;
+  }
+
+  return {
+    loginOf: (system, id, connector) => resolve('resolveObject', system, id, connector),
+    entitlementOf: (system, ref, connector) => resolve('resolveEntitlement', system, ref, connector),
+    async subjectOf(system, login) {
+      return database.maybe<{ feed: string; key: string }>(
+        'select feed, key from binding where tenant = $1 and system = $2 and login = $3',
+        [authority().tenant, system, login],
+      );
+    },
+    async bind(system, login, id, { feed, key }) {
+      await database.query(
+        `insert into binding (tenant, system, login, id, feed, key) values ($1, $2, $3, $4, $5, $6)
+         on conflict (tenant, system, login) do update set id = coalesce(excluded.id, binding.id)
+          where binding.feed = excluded.feed and binding.key = excluded.key`,
+        [authority().tenant, system, login, id, feed, key],
+      );
+      if (id !== null) {
+        believed.set(`resolveObject ${system} ${id}`, { name: Promise.resolve(login), until: clock.now() + BELIEVE_MS });
+      }
+    },
+  };
+}

@@ -1,0 +1,336 @@
+/**
+ * The gate: the one function that every call passes, whichever door it came in by.
+ *
+ *   who is it → which operation is this → is it in scope → is there a writ for exactly this → is it inside the envelope,
+ *   or did enough people sign → spend it → seal the intent → inject the credential → call → seal the outcome
+ *
+ * What it believes: the signed authority and roster, its own database, what it read itself. What the caller says about
+ * a call is not asked.
+ */
+import type { KeyObject } from 'node:crypto';
+import { beneficiariesOf } from '../approval/request.ts';
+import { eligibility } from '../approval/eligibility.ts';
+import { checkApprovals } from '../approval/quorum.ts';
+import type { Roster } from '../approval/roster.ts';
+import { type Authority, protocolOf } from '../authority/authority.ts';
+import { ownershipOf } from '../authority/ownership.ts';
+import { entitlementNamed, optionsOf } from '../authority/target.ts';
+import { type Digest, digestOf } from '../canonical.ts';
+import { type Clock, type Instant, isoTime, type Random } from '../clock.ts';
+import type { Call, Reply } from '../connector/contract.ts';
+import { Failure, type Code } from '../errors.ts';
+import { type Leaf, signedQuorumOf, tupleOf } from '../plan/change.ts';
+import { ADDING, type Tuple, tupleKey } from '../writ/tuple.ts';
+import { type OpenWrit, openWrit, type Writ } from '../writ/writ.ts';
+import type { Bindings } from './binding.ts';
+import type { Catalogue, Classified } from './catalogue/contract.ts';
+import type { Credentials } from './credential.ts';
+import { checkEnvelope, checkEvidence, type EnvelopeFacts } from './envelope.ts';
+import type { Scribe } from '../ledger/scribe.ts';
+import { checkScope } from './scope.ts';
+import type { Spender } from './spend.ts';
+import type { Subject } from './envelope.ts';
+import type { Targets } from './target.ts';
+
+export interface Force {
+  readonly authority: Authority;
+  readonly authorityDigest: Digest;
+  readonly roster: Roster;
+  readonly logOrigin: string;
+  readonly decisionKey: KeyObject;
+}
+
+export interface GateWorld {
+  readonly force: () => Force;
+  readonly catalogues: Readonly<Record<string, Catalogue>>;
+  readonly targets: Targets;
+  readonly credentials: Credentials;
+  readonly bindings: Bindings;
+  readonly spender: Spender;
+  readonly scribe: Scribe;
+  readonly subjectOf: (leaf: Leaf, now: Instant) => Promise<Subject>;
+  /** Keeps a new account's first secret until it is delivered, and tells the verifier, who will present it again. */
+  readonly keepFirstSecret: (system: string, login: string, secret: string) => Promise<void>;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+interface Held {
+  readonly open: OpenWrit;
+  readonly leaves: ReadonlyMap<string, Leaf>;
+  /** Persons whose signatures carry it; null: inside the envelope, change by change. */
+  readonly people: readonly string[] | null;
+}
+
+const refused = (code: Code, message: string): Reply => ({ kind: 'refused', code, message });
+
+export interface Gate {
+  /** Checks a writ and holds it until it expires. @throws Failure `writ-invalid` | `writ-expired` | `not-approved` */
+  admit(writ: Writ): { readonly id: string; readonly expiresAt: Instant };
+  /** One call of a connector. Refusals are replies, and are sealed. */
+  pass(connector: string, writId: string | null, call: Call): Promise<Reply>;
+  /** A change that concerns Writgate alone: `adopt` binds an existing account to a person. @throws Failure */
+  passOwn(writId: string, seq: number): Promise<Reply>;
+}
+
+export function openGate(world: GateWorld): Gate {
+  const held = new Map<string, Held>();
+
+  function admit(writ: Writ) {
+    const { authority, roster, logOrigin, authorityDigest, decisionKey } = world.force();
+    const now = world.clock.now();
+    for (const [id, entry] of held) if (entry.open.body.expiresAt <= now) held.delete(id);
+    const open = openWrit(writ, { tenant: authority.tenant, decisionKey, now });
+    const { body, leaves, planDigest } = open;
+    const known = held.get(body.id);
+    if (known && known.open.digest !== open.digest) {
+      throw new Failure('writ-invalid', `another writ has the id ${body.id}`);
+    }
+    let people: readonly string[] | null = null;
+    if (body.request !== null) {
+      const quorum = leaves.map((leaf) => signedQuorumOf(authority, tupleOf(leaf), body.header.overLimit));
+      const [first] = quorum;
+      if (first === undefined || quorum.some((other) => other.role !== first.role)) {
+        throw new Failure('not-approved', 'the changes need approval by different roles');
+      }
+      const beneficiaries = beneficiariesOf(body.beneficiaries);
+      const stranger = leaves.find((leaf) => leaf.subject !== null && !beneficiaries.has(leaf.subject.key));
+      if (stranger) {
+        throw new Failure('not-approved', `change ${stranger.seq} concerns somebody whom the request does not name`);
+      }
+      const stakes = JSON.parse(body.request);
+      const verdict = checkApprovals({
+        request: body.request,
+        signatures: body.approvals.map((approval) => ({ verdict: 'approve', ...approval })),
+        roster,
+        eligibility: eligibility({ roster, request: stakes, beneficiaries, ownership: ownershipOf(authority) }),
+        expected: {
+          tenant: authority.tenant,
+          logOrigin,
+          planDigest,
+          authorityDigest,
+          role: first.role,
+          people: Math.max(...quorum.map((other) => other.people)),
+        },
+        now,
+      });
+      if (verdict.verdict !== 'approved') {
+        const why = verdict.verdict === 'invalid' ? verdict.reason : verdict.verdict;
+        throw new Failure('not-approved', `writ ${body.id} for ${body.header.plan}: ${why}`);
+      }
+      people = verdict.people;
+    }
+    held.set(body.id, { open, leaves: new Map(leaves.map((leaf) => [tupleKey(tupleOf(leaf)), leaf])), people });
+    return { id: body.id, expiresAt: body.expiresAt };
+  }
+
+  const lookUp = (writId: string): Held | Reply => {
+    const entry = held.get(writId);
+    if (!entry) return refused('writ-expired', `writ ${writId} is not held here: bring it, or it expired`);
+    const late = world.clock.now() - entry.open.body.expiresAt;
+    return late >= 0 ? refused('writ-expired', `writ ${writId} expired ${Math.round(late / 1000)} s ago`) : entry;
+  };
+
+  /** The tuple of a write, derived from the call; a Reply when it cannot be. */
+  async function deriveTuple(system: string, connector: string, classified: Classified): Promise<Tuple | Reply> {
+    const { authority } = world.force();
+    const { object, entitlement, attributes, effect } = classified;
+    if (object === null || effect === 'read') return refused('not-classified', `${classified.operation} names no object`);
+    const login = 'login' in object ? object.login : await world.bindings.loginOf(system, object.id, connector);
+    if (login === null) return refused('not-classified', `nobody can say whose account ${JSON.stringify(object)} is`);
+    let name: string | null = null;
+    if (entitlement !== null) {
+      const onSystem =
+        'name' in entitlement ? entitlement.name : await world.bindings.entitlementOf(system, entitlement.ref, connector);
+      name = onSystem === null ? null : entitlementNamed(authority, system, onSystem);
+      if (name === null) return refused('out-of-scope', `${onSystem ?? 'that group'} on ${system} is no configured entitlement`);
+    }
+    return {
+      system,
+      object: login,
+      effect,
+      entitlement: name,
+      valueDigest: attributes === null ? null : digestOf(attributes),
+    };
+  }
+
+  async function factsOf(leaf: Leaf, now: Instant): Promise<EnvelopeFacts> {
+    const [subject, boundTo, disabledAt] = await Promise.all([
+      world.subjectOf(leaf, now),
+      world.bindings.subjectOf(leaf.system, leaf.object),
+      leaf.effect === 'delete' ? world.spender.disabledAt(leaf.system, leaf.object) : null,
+    ]);
+    return { subject, boundTo, disabledAt };
+  }
+
+  /** Evidence and envelope at this moment; null when the change may be made. */
+  async function objection(entry: Held, leaf: Leaf): Promise<Reply | null> {
+    const now = world.clock.now();
+    const facts = await factsOf(leaf, now);
+    if (entry.people === null) {
+      const verdict = checkEnvelope(world.force().authority, leaf, facts, now);
+      return verdict.inside ? null : refused('outside-envelope', `${describe(leaf)}: ${verdict.why}`);
+    }
+    // Signatures lift the envelope, never the evidence: nobody's approval makes stale data fresh.
+    if (ADDING.has(leaf.effect)) {
+      const verdict = checkEvidence(leaf, facts);
+      if (!verdict.inside) return refused('outside-envelope', `${describe(leaf)}: ${verdict.why}`);
+    }
+    return null;
+  }
+
+  async function pass(connectorName: string, writId: string | null, call: Call): Promise<Reply> {
+    const { authority } = world.force();
+    const entry = authority.connectors[connectorName];
+    if (!entry) return refused('out-of-scope', `${connectorName} is not in the register`);
+    const connector = { name: connectorName, ...entry };
+    const target = authority.targets[connector.on];
+    if (!target) return refused('out-of-scope', `${connector.on} is no target`);
+    if (world.clock.now() >= Date.parse(connector.expires)) {
+      return refused('out-of-scope', `${connectorName} expired on ${connector.expires}`);
+    }
+    const options = optionsOf(target);
+    const catalogue = world.catalogues[protocolOf(target)];
+    if (!catalogue) return refused('not-classified', `no catalogue for ${protocolOf(target)}`);
+    const classification = catalogue.classify(call, options);
+    if (!classification.ok) return refuseSealed(connectorName, 'not-classified', classification.reason);
+    const { classified } = classification;
+
+    if (classified.effect === 'read') {
+      const scope = checkScope(connector, classified.operation, 'read', null);
+      if (!scope.ok) return refuseSealed(connectorName, 'out-of-scope', scope.why);
+      return world.targets.perform(connector.on, classified.call, await world.credentials.of(connector));
+    }
+
+    const tuple = await deriveTuple(connector.on, connectorName, classified);
+    if ('kind' in tuple) return refuseSealed(connectorName, tuple.kind === 'refused' ? (tuple.code as Code) : 'not-classified', messageOf(tuple));
+    const scope = checkScope(connector, classified.operation, classified.effect, tuple);
+    if (!scope.ok) return refuseSealed(connectorName, 'out-of-scope', scope.why);
+    if (writId === null) return refuseSealed(connectorName, 'writ-mismatch', `${classified.operation} needs a writ`);
+    const writ = lookUp(writId);
+    if ('kind' in writ) return writ;
+    const leaf = writ.leaves.get(tupleKey(tuple));
+    if (!leaf) {
+      return refuseSealed(connectorName, 'writ-mismatch', `writ ${writId} does not permit ${describe(tuple)}`);
+    }
+    const no = await objection(writ, leaf);
+    if (no !== null) return refuseSealed(connectorName, 'outside-envelope', messageOf(no), leaf, writ);
+
+    return perform(writ, leaf, {
+      connector: connectorName,
+      callDigest: digestOf(classified.call),
+      execute: async () => {
+        const secret = await world.credentials.of(connector);
+        let forwarded = classified.call;
+        let firstSecret: string | null = null;
+        if (classified.wantsSecret) {
+          firstSecret = world.random(18).toString('base64url');
+          forwarded = catalogue.withSecret(forwarded, firstSecret);
+        }
+        const reply = await world.targets.perform(connector.on, forwarded, secret);
+        if (stateOf(reply) === 'done' || reply.kind === 'lost') {
+          if (firstSecret !== null) await world.keepFirstSecret(leaf.system, leaf.object, firstSecret);
+          if (leaf.effect === 'create' && leaf.subject !== null) {
+            await world.bindings.bind(leaf.system, leaf.object, catalogue.createdId(forwarded, reply), leaf.subject);
+          }
+        }
+        return reply;
+      },
+    });
+  }
+
+  async function passOwn(writId: string, seq: number): Promise<Reply> {
+    const writ = lookUp(writId);
+    if ('kind' in writ) return writ;
+    const leaf = writ.open.leaves.find((other) => other.seq === seq);
+    if (!leaf || leaf.effect !== 'adopt') return refused('writ-mismatch', `writ ${writId} permits no such change ${seq}`);
+    const no = await objection(writ, leaf);
+    if (no !== null) return refuseSealed('gateway', 'outside-envelope', messageOf(no), leaf, writ);
+    return perform(writ, leaf, {
+      connector: 'gateway',
+      callDigest: digestOf(tupleOf(leaf)),
+      execute: async () => {
+        if (leaf.subject !== null) await world.bindings.bind(leaf.system, leaf.object, null, leaf.subject);
+        return { kind: 'sql', rows: [], count: 1, sqlstate: null, message: 'bound' };
+      },
+    });
+  }
+
+  /** Spend → intent sealed → effect → outcome sealed. A crash between any two leaves `reserved`, and the same call may come again. */
+  async function perform(
+    writ: Held,
+    leaf: Leaf,
+    act: { connector: string; callDigest: Digest; execute: () => Promise<Reply> },
+  ): Promise<Reply> {
+    const { planDigest, body } = writ.open;
+    const spent = await world.spender.spend({ planDigest, leaf, callDigest: act.callDigest, automatic: writ.people === null });
+    if (spent.verdict === 'replay') return spent.reply;
+    if (spent.verdict === 'refused') return refuseSealed(act.connector, spent.code, spent.message, leaf, writ);
+
+    const refs = { change: `${body.header.plan}.${leaf.seq}`, writ: body.id, plan: planDigest };
+    const intent = { leaf, connector: act.connector, call: act.callDigest, attempt: spent.attempt, people: writ.people ?? [] };
+    const sealed = await world.scribe.write('gateway.intent', refs, intent, { mayWait: ADDING.has(leaf.effect) });
+    if (!sealed.ok) {
+      await world.spender.settle({ planDigest, seq: leaf.seq, state: 'down', reply: refused('ledger-away', sealed.why) });
+      return { kind: 'down', message: sealed.why };
+    }
+    const before = world.clock.now();
+    let reply: Reply;
+    try {
+      reply = await act.execute();
+    } catch (thrown) {
+      // Nothing was sent: a performer answers with a reply, whatever the network does.
+      reply = { kind: 'down', message: thrown instanceof Failure ? thrown.message : 'the gateway met a defect' };
+    }
+    const tookMs = world.clock.now() - before;
+    await world.spender.settle({ planDigest, seq: leaf.seq, state: stateOf(reply), reply });
+    await world.scribe.write('gateway.outcome', refs, { ...summary(reply), tookMs }, { mayWait: false });
+    return reply;
+  }
+
+  async function refuseSealed(connector: string, code: Code, message: string, leaf?: Leaf, writ?: Held): Promise<Reply> {
+    const refs: Record<string, string> = { connector };
+    if (leaf && writ) Object.assign(refs, { change: `${writ.open.body.header.plan}.${leaf.seq}`, writ: writ.open.body.id });
+    await world.scribe.write('gateway.refused', refs, { code, message, at: isoTime(world.clock.now()) }, { mayWait: false });
+    return refused(code, message);
+  }
+
+  return { admit, pass, passOwn };
+}
+
+const messageOf = (reply: Reply): string => ('message' in reply ? reply.message : '');
+const describe = (tuple: Tuple | Leaf): string =>
+  `${tuple.effect} ${tuple.entitlement ?? 'account'} ${tuple.object} on ${tuple.system}`;
+
+/** How a write ended as far as its reply tells. Whatever is not understood as refused may have happened. */
+function stateOf(reply: Reply): 'done' | 'refused' | 'lost' | 'down' {
+  switch (reply.kind) {
+    case 'http':
+      if (reply.status >= 200 && reply.status < 300) return 'done';
+      return reply.status === 429 || reply.status === 503 ? 'down' : reply.status >= 500 ? 'lost' : 'refused';
+    case 'ldap':
+      return reply.code === 0 ? 'done' : reply.code === 51 || reply.code === 52 ? 'down' : 'refused';
+    case 'sql':
+      return reply.sqlstate === null ? 'done' : 'refused';
+    case 'refused':
+      return 'refused';
+    case 'lost':
+      return 'lost';
+    case 'down':
+      return 'down';
+  }
+}
+
+/** What of a reply goes into the ledger: enough to argue about, and never a body with somebody's data or secret. */
+function summary(reply: Reply): { readonly result: string; readonly detail: string } {
+  switch (reply.kind) {
+    case 'http':
+      return { result: `HTTP ${reply.status}`, detail: stateOf(reply) };
+    case 'ldap':
+      return { result: `LDAP ${reply.code}`, detail: reply.message };
+    case 'sql':
+      return { result: `SQL ${reply.sqlstate ?? reply.count}`, detail: reply.message };
+    default:
+      return { result: reply.kind, detail: reply.message };
+  }
+}

@@ -1,0 +1,56 @@
+/** The open connections to targets. The gateway's are its own, the verifier's are its own: nobody shares a pool. */
+import type { Authority } from '../authority/authority.ts';
+import { protocolOf } from '../authority/authority.ts';
+import { addressOf } from '../authority/target.ts';
+import { isLoopback } from '../authority/loopback.ts';
+import type { Call, Reply } from '../connector/contract.ts';
+import { originOf } from './credential.ts';
+import type { OpenPerformer, Performer, Secret } from './perform/contract.ts';
+
+export interface Targets {
+  perform(system: string, call: Call, secret: Secret): Promise<Reply>;
+  /** Presents a login's own secret: was it let in? */
+  present(system: string, login: string, password: string): Promise<'accepted' | 'refused' | 'unknown'>;
+  close(): Promise<void>;
+}
+
+/** @param loopbackOnly a trust root made with `--demo` opens nothing beyond this machine */
+export function openTargets(
+  performers: Readonly<Record<string, OpenPerformer>>,
+  authority: () => Authority,
+  loopbackOnly: () => boolean,
+): Targets {
+  const open = new Map<string, { origin: string; performer: Performer }>();
+
+  function performerOf(system: string): Performer | string {
+    const target = authority().targets[system];
+    if (!target) return `${system} is no target`;
+    const address = addressOf(target);
+    if (loopbackOnly() && !isLoopback(address.url)) {
+      return `${system} is not on this machine, and a trust root made with --demo opens nothing else`;
+    }
+    const origin = originOf(address);
+    const known = open.get(system);
+    if (known?.origin === origin) return known.performer;
+    void known?.performer.close();
+    const opener = performers[protocolOf(target)];
+    if (!opener) return `no way to speak ${protocolOf(target)}`;
+    const performer = opener(address);
+    open.set(system, { origin, performer });
+    return performer;
+  }
+
+  return {
+    async perform(system, call, secret) {
+      const performer = performerOf(system);
+      return typeof performer === 'string' ? { kind: 'down', message: performer } : performer.perform(call, secret);
+    },
+    async present(system, login, password) {
+      const performer = performerOf(system);
+      return typeof performer === 'string' || !performer.present ? 'unknown' : performer.present(login, password);
+    },
+    async close() {
+      await Promise.all([...open.values()].map(({ performer }) => performer.close()));
+    },
+  };
+}

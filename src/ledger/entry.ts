@@ -1,0 +1,145 @@
+/**
+ * What a ledger entry is. The log holds a salted commitment to the body and never the body: body and salt live in a
+ * store, stay erasable, and an entry whose body is erased still proves that it was there, when, and about what.
+ *
+ *     {"at":1767225600000,"by":"gateway","commitment":"<64 hex>","kind":"intent","refs":{"change":"P7.1"},
+ *      "signature":"<Ed25519, base64>","tenant":"acme","v":1}
+ *
+ * in canonical form and on one line. Gateway and verifier sign their entries, so that control, which owns the
+ * sequencer, can drop no word of theirs into the log.
+ */
+import { hash, type KeyObject, sign, verify } from 'node:crypto';
+import { canonical, type Digest } from '../canonical.ts';
+import type { Instant, Random } from '../clock.ts';
+import { Failure } from '../errors.ts';
+import { fromBase64 } from './note.ts';
+import { LARGEST_ENTRY } from './tile.ts';
+
+export const ROLES = ['control', 'gateway', 'verifier'] as const;
+export type Role = (typeof ROLES)[number];
+
+export interface Entry {
+  readonly at: Instant;
+  readonly by: Role;
+  /** SHA-256(salt ‖ canonical body). */
+  readonly commitment: Digest;
+  /** What happened, for example `intent` or `writ.spent`. */
+  readonly kind: string;
+  /** Whom and what it is about: ids of ours, never a name, an address or a login. Not erasable. */
+  readonly refs: Readonly<Record<string, string>>;
+  /** Base64, present for gateway and verifier. */
+  readonly signature?: string;
+  readonly tenant: string;
+  readonly v: 1;
+}
+
+export type OpenedEntry =
+  | { readonly ok: true; readonly entry: Entry; /** What the signature is over. */ readonly signedText: string }
+  | { readonly ok: false; readonly reason: string };
+
+/** Keys that a role has signed with; several, because keys rotate and entries stay. */
+export type RoleKeys = Readonly<Partial<Record<Role, readonly KeyObject[]>>>;
+
+// The form as a grammar. It admits exactly the canonical spelling (RFC 8785), so that nothing is parsed and written
+// again to see whether the bytes are the same; `entry.test.ts` holds it against `parseCanonical`.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: JSON escapes these, RFC 8259 section 7
+const STRING = /"[^"\\\x00-\x1f]*(?:\\(?:["\\bfnrt]|u00(?:0[0-7bef]|1[0-9a-f]))[^"\\\x00-\x1f]*)*"/.source;
+const REF = `"[a-z][A-Za-z0-9]{0,31}":${STRING}`;
+const FORM = new RegExp(
+  '^(\\{"at":(0|[1-9][0-9]{0,15}),"by":"(control|gateway|verifier)","commitment":"([0-9a-f]{64})",' +
+    `"kind":"([a-z][a-z0-9._-]{0,62})","refs":(\\{(?:${REF}(?:,${REF})*)?\\}),)` +
+    '(?:"signature":"([A-Za-z0-9+/]{85}[AQgw]==)",)?("tenant":"([A-Za-z0-9][A-Za-z0-9._-]{0,62})","v":1\\})$',
+);
+// No string's end but a key's is followed by a colon, so that this finds keys and nothing inside values.
+const REF_KEY = /"([a-z][A-Za-z0-9]{0,31})":/g;
+
+function refsAscend(text: string): boolean {
+  let before = '';
+  REF_KEY.lastIndex = 0;
+  for (let found = REF_KEY.exec(text); found; found = REF_KEY.exec(text)) {
+    if (found[1]! <= before) return false;
+    before = found[1]!;
+  }
+  return true;
+}
+
+/** The parts of an entry in its strict form, still as text; a sentence when it has not that form. */
+export function splitEntry(bytes: Buffer): RegExpExecArray | string {
+  if (bytes.length > LARGEST_ENTRY) return `an entry has at most ${LARGEST_ENTRY} bytes, this one ${bytes.length}`;
+  const text = bytes.toString();
+  // Invalid UTF-8 decodes to U+FFFD; an honest U+FFFD encodes to the same bytes again.
+  if (text.includes('\ufffd') && !Buffer.from(text).equals(bytes)) return 'not UTF-8';
+  const parts = FORM.exec(text);
+  if (!parts) return 'not in the canonical form of an entry';
+  if (!refsAscend(parts[6]!)) return 'refs are not sorted or name something twice';
+  if (!Number.isSafeInteger(Number(parts[2]))) return 'its time is out of range';
+  if (parts[3] !== 'control' && parts[7] === undefined) return `an entry of the ${parts[3]} without its signature`;
+  return parts;
+}
+
+/** Reads an entry, strictly: other spellings, other members, and unsigned words of gateway or verifier are refused. */
+export function openEntry(bytes: Buffer): OpenedEntry {
+  const parts = splitEntry(bytes);
+  if (typeof parts === 'string') return { ok: false, reason: parts };
+  const [, , at, by, commitment, kind, refs, signature, , tenant] = parts;
+  const entry: Entry = {
+    at: Number(at),
+    by: by as Role,
+    commitment: commitment as Digest,
+    kind: kind!,
+    refs: JSON.parse(refs!),
+    ...(signature === undefined ? {} : { signature }),
+    tenant: tenant!,
+    v: 1,
+  };
+  return { ok: true, entry, signedText: signedText(parts) };
+}
+
+/** Keeps a signature over an entry from being one over anything else. */
+const SIGNED_AS = 'writgate/entry/v1\n';
+
+/** The entry without its signature, which is what that is over. */
+export const signedText = (parts: RegExpExecArray): string => `${SIGNED_AS}${parts[1]}${parts[8]}`;
+
+/** Whether one of the role's keys signed the entry. */
+export function checkEntrySignature(opened: OpenedEntry & { ok: true }, keys: readonly KeyObject[]): boolean {
+  const { entry, signedText } = opened;
+  const signature = entry.signature === undefined ? null : fromBase64(entry.signature);
+  return signature !== null && keys.some((key) => verify(null, Buffer.from(signedText), key, signature));
+}
+
+const SALT_BYTES = 16;
+const commit = (salt: Buffer, body: string): Digest =>
+  hash('sha256', Buffer.concat([salt, Buffer.from(body)])) as Digest;
+
+/**
+ * Makes an entry. `body` is any value with canonical bytes; it and the salt go to the store, the entry to the log.
+ * Gateway and verifier give their Ed25519 key as `signWith`.
+ * @throws Failure `ledger-entry` when it has no entry's form, `canonical-form` when the body has no canonical bytes.
+ */
+export function sealEntry(from: {
+  readonly kind: string;
+  readonly at: Instant;
+  readonly by: Role;
+  readonly tenant: string;
+  readonly refs: Readonly<Record<string, string>>;
+  readonly body: unknown;
+  readonly random: Random;
+  readonly signWith?: KeyObject;
+}): { entry: Buffer; body: string; salt: string } {
+  const { kind, at, by, tenant, refs, random, signWith } = from;
+  const body = canonical(from.body);
+  const salt = random(SALT_BYTES);
+  const unsigned = { at, by, commitment: commit(salt, body), kind, refs, tenant, v: 1 };
+  const signature = signWith && sign(null, Buffer.from(SIGNED_AS + canonical(unsigned)), signWith).toString('base64');
+  const entry = Buffer.from(canonical(signature ? { ...unsigned, signature } : unsigned));
+  const opened = openEntry(entry);
+  if (!opened.ok) throw new Failure('ledger-entry', `${kind} by ${by}: ${opened.reason}`);
+  return { entry, body, salt: salt.toString('base64') };
+}
+
+/** Whether body and salt, from a store that is not trusted, are what the entry commits to. */
+export function checkBody(entry: Entry, body: string, salt: string): boolean {
+  const bytes = fromBase64(salt);
+  return bytes?.length === SALT_BYTES && body.isWellFormed() && commit(bytes, body) === entry.commitment;
+}
