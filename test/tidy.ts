@@ -32,9 +32,10 @@ export const ALLOWED: readonly (readonly string[])[] = [
   ['writ'],
   ['gateway'],
   ['verification'],
-  ['control'],
+  // The road as a whole, and the role that walks it.
+  ['advance', 'control'],
   // The faces, which see everything.
-  ['advance', 'evidence'],
+  ['evidence'],
   ['api'],
   ['cli'],
 ];

@@ -113,13 +113,19 @@ describe('a chain of rosters', () => {
   test('rejects a successor under the old threshold', async () => {
     expect(await step({ expiresAt: NOW + 9 * DAY }, [ann])).toMatchObject({
       ok: false,
-      reason: /1 of 2 persons of the old root/,
+      reason: expect.stringMatching(/1 of 2 persons of the old root/),
     });
-    expect(await step({ expiresAt: NOW + 9 * DAY }, [])).toMatchObject({ ok: false, reason: /0 of 2/ });
+    expect(await step({ expiresAt: NOW + 9 * DAY }, [])).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/0 of 2/),
+    });
   });
 
   test('rejects the same person signing twice', async () => {
-    expect(await step({ expiresAt: NOW + 9 * DAY }, [ann, ann])).toMatchObject({ ok: false, reason: /1 of 2/ });
+    expect(await step({ expiresAt: NOW + 9 * DAY }, [ann, ann])).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/1 of 2/),
+    });
   });
 
   test('rejects two keys of one person as two persons', async () => {
@@ -132,17 +138,20 @@ describe('a chain of rosters', () => {
     const twoKeys = rosterOf(genesisDocument({ people }));
     const signed = await signRoster(successorOf(twoKeys, { expiresAt: NOW + 9 * DAY }), [ann, second]);
     const check = checkRosterChain({ genesis: twoKeys, successors: [signed], now: NOW });
-    expect(check).toMatchObject({ ok: false, reason: /1 of 2/ });
+    expect(check).toMatchObject({ ok: false, reason: expect.stringMatching(/1 of 2/) });
   });
 
   test('a member outside the root role does not fill the threshold', async () => {
-    expect(await step({ expiresAt: NOW + 9 * DAY }, [ann, dora])).toMatchObject({ ok: false, reason: /1 of 2/ });
+    expect(await step({ expiresAt: NOW + 9 * DAY }, [ann, dora])).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/1 of 2/),
+    });
   });
 
   test('a new key does not count towards its own enrolment', async () => {
     expect(await step(addsNewcomer(), [ann, newcomer])).toMatchObject({
       ok: false,
-      reason: /1 of 2 persons of the old/,
+      reason: expect.stringMatching(/1 of 2 persons of the old/),
     });
   });
 
@@ -151,7 +160,7 @@ describe('a chain of rosters', () => {
     const over = { people, root: { role: 'root', people: 3 } };
     expect(await step(over, [ann, bob, cleo, newcomer])).toMatchObject({
       ok: false,
-      reason: /2 of 3 persons of the new/,
+      reason: expect.stringMatching(/2 of 3 persons of the new/),
     });
   });
 
@@ -161,45 +170,61 @@ describe('a chain of rosters', () => {
       personOf('101', { keys: [ann.publicKey.text, second.publicKey.text] }),
       ...without(genesis.people, '101'),
     ];
-    expect(await step({ people }, [second, bob])).toMatchObject({ ok: false, reason: /1 of 2/ });
+    expect(await step({ people }, [second, bob])).toMatchObject({ ok: false, reason: expect.stringMatching(/1 of 2/) });
     expect(await step({ people }, [ann, second, bob])).toMatchObject({ ok: true });
   });
 
   test('the new root threshold counts as well as the old', async () => {
     const root = { role: 'root', people: 3 };
-    expect(await step({ root }, [ann, bob])).toMatchObject({ ok: false, reason: /2 of 3 persons of the new root/ });
+    expect(await step({ root }, [ann, bob])).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/2 of 3 persons of the new root/),
+    });
     expect(await step({ root }, [ann, bob, cleo])).toMatchObject({ ok: true });
   });
 
   test('rejects a new key without proof that somebody holds it', async () => {
-    expect(await step(addsNewcomer(), [ann, bob])).toMatchObject({ ok: false, reason: /new key of 104 did not sign/ });
+    expect(await step(addsNewcomer(), [ann, bob])).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/new key of 104 did not sign/),
+    });
   });
 
   test('rejects a key that passes from one person to another', async () => {
     const people = [personOf('101', { keys: [dora.publicKey.text] }), personOf('102'), personOf('103')];
     expect(await step({ people }, [ann, bob, cleo, dora])).toMatchObject({
       ok: false,
-      reason: /key of 201 passes to 101/,
+      reason: expect.stringMatching(/key of 201 passes to 101/),
     });
   });
 
   test('rejects a version that skips, repeats or goes back', async () => {
     for (const version of [3, 1000]) {
-      expect(await step({ version }, [ann, bob])).toMatchObject({ ok: false, reason: /its version is/ });
+      expect(await step({ version }, [ann, bob])).toMatchObject({
+        ok: false,
+        reason: expect.stringMatching(/its version is/),
+      });
     }
     const again = await signRoster(genesisDocument(), [ann, bob]);
-    expect(chain([again])).toMatchObject({ ok: false, reason: /its version is 1, not 2/ });
+    expect(chain([again])).toMatchObject({ ok: false, reason: expect.stringMatching(/its version is 1, not 2/) });
   });
 
   test('rejects another predecessor and another tenant', async () => {
-    expect(await step({ previous: digestNamed('x') }, [ann, bob])).toMatchObject({ reason: /another predecessor/ });
-    expect(await step({ tenant: 'umbrella' }, [ann, bob])).toMatchObject({ reason: /of tenant umbrella/ });
+    expect(await step({ previous: digestNamed('x') }, [ann, bob])).toMatchObject({
+      reason: expect.stringMatching(/another predecessor/),
+    });
+    expect(await step({ tenant: 'umbrella' }, [ann, bob])).toMatchObject({
+      reason: expect.stringMatching(/of tenant umbrella/),
+    });
   });
 
   test('rejects bytes changed after they were signed, and one bad signature among good ones', async () => {
     const signed = await signRoster(successorOf(genesis, { expiresAt: NOW + 9 * DAY }), [ann, bob]);
     const altered = signed.text.replace(String(NOW + 9 * DAY), String(NOW + 8 * DAY));
-    expect(chain([{ ...signed, text: altered }])).toMatchObject({ ok: false, reason: /does not verify/ });
+    expect(chain([{ ...signed, text: altered }])).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/does not verify/),
+    });
     expect(chain([{ ...signed, signatures: [...signed.signatures, 'x'] }])).toMatchObject({ ok: false });
   });
 
@@ -207,7 +232,7 @@ describe('a chain of rosters', () => {
     const text = rosterText(successorOf(genesis, { expiresAt: NOW + 9 * DAY }));
     const sign = (signer: typeof ann) => signSsh({ signer, namespace: 'approval@writgate', message: text });
     expect(chain([{ text, signatures: [await sign(ann), await sign(bob)] }])).toMatchObject({
-      reason: /is for "approval@writgate", not for "roster@writgate"/,
+      reason: expect.stringMatching(/is for "approval@writgate", not for "roster@writgate"/),
     });
   });
 
@@ -215,7 +240,7 @@ describe('a chain of rosters', () => {
     const old = { ...genesisDocument(), expiresAt: NOW - 1 };
     const expired = rosterOf(old);
     expect(checkRosterChain({ genesis: expired, successors: [], now: NOW })).toMatchObject({
-      reason: /version 1 has expired/,
+      reason: expect.stringMatching(/version 1 has expired/),
     });
     const renewed = await signRoster(successorOf(expired, { expiresAt: NOW + 1 }), [ann, bob]);
     expect(checkRosterChain({ genesis: expired, successors: [renewed], now: NOW }).ok).toBe(true);
@@ -229,7 +254,7 @@ describe('a chain of rosters', () => {
     expect(chain([two], { newest }).ok).toBe(true);
     expect(chain([], { newest })).toMatchObject({
       ok: false,
-      reason: /ends at version 1 .* version 2, which was seen/,
+      reason: expect.stringMatching(/ends at version 1 .* version 2, which was seen/),
     });
     expect(chain([fork], { newest })).toMatchObject({ ok: false });
   });
@@ -237,7 +262,7 @@ describe('a chain of rosters', () => {
   test('rejects a chain that begins after genesis', async () => {
     const two = await signRoster(successorOf(genesis, { expiresAt: NOW + 9 * DAY }), [ann, bob]);
     expect(checkRosterChain({ genesis: parseRoster(two.text), successors: [], now: NOW })).toMatchObject({
-      reason: /begins at version 2/,
+      reason: expect.stringMatching(/begins at version 2/),
     });
   });
 
@@ -251,8 +276,12 @@ describe('a chain of rosters', () => {
     });
 
     test('by nobody, or by a stranger, is rejected', async () => {
-      expect(await step(suspending('101'), [])).toMatchObject({ reason: /nobody of the old roster/ });
-      expect(await step(suspending('101'), [newcomer])).toMatchObject({ reason: /nobody of the old roster/ });
+      expect(await step(suspending('101'), [])).toMatchObject({
+        reason: expect.stringMatching(/nobody of the old roster/),
+      });
+      expect(await step(suspending('101'), [newcomer])).toMatchObject({
+        reason: expect.stringMatching(/nobody of the old roster/),
+      });
     });
 
     test('with anything else in the same version needs the threshold', async () => {
@@ -276,9 +305,18 @@ describe('a chain of rosters', () => {
       );
       const next = async (over: Partial<RosterDocument>, signers: Parameters<typeof signRoster>[1]) =>
         chain([two, await signRoster(successorOf(second, over), signers)]);
-      expect(await next({ people: both }, [ann])).toMatchObject({ ok: false, reason: /nobody of the old roster/ });
-      expect(await next({ people: genesis.people }, [bob])).toMatchObject({ ok: false, reason: /1 of 2/ });
-      expect(await next({ people: genesis.people }, [ann, bob])).toMatchObject({ ok: false, reason: /1 of 2/ });
+      expect(await next({ people: both }, [ann])).toMatchObject({
+        ok: false,
+        reason: expect.stringMatching(/nobody of the old roster/),
+      });
+      expect(await next({ people: genesis.people }, [bob])).toMatchObject({
+        ok: false,
+        reason: expect.stringMatching(/1 of 2/),
+      });
+      expect(await next({ people: genesis.people }, [ann, bob])).toMatchObject({
+        ok: false,
+        reason: expect.stringMatching(/1 of 2/),
+      });
       expect(await next({ people: genesis.people }, [bob, cleo])).toMatchObject({ ok: true, head: { version: 3 } });
     });
   });

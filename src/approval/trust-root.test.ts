@@ -77,34 +77,55 @@ describe('the trust root', () => {
 
   test('is rejected with a stranger’s signature in place of a person’s', async () => {
     const signers = [...ALL.slice(1), signerOf('stranger')];
-    expect(await check({}, genesis, signers)).toMatchObject({ ok: false, reason: /did not sign/ });
+    expect(await check({}, genesis, signers)).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/did not sign/),
+    });
   });
 
   test('is rejected when one signature is over other bytes or for another purpose', async () => {
     const altered = file.replace('"witnessQuorum":1', '"witnessQuorum":0');
-    expect(checkTrustRoot(altered, text)).toMatchObject({ ok: false, reason: /does not verify/ });
+    expect(checkTrustRoot(altered, text)).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/does not verify/),
+    });
     const demo = file.replace('"demo":false', '"demo":true');
     expect(checkTrustRoot(demo, text)).toMatchObject({ ok: false });
     const rosterSigned = await fileOf(trustRootOf(genesis), ALL, 'roster@writgate');
-    expect(checkTrustRoot(rosterSigned, text)).toMatchObject({ ok: false, reason: /roster@writgate/ });
+    expect(checkTrustRoot(rosterSigned, text)).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/roster@writgate/),
+    });
   });
 
   test('is rejected with another roster, tenant or version than it pins', async () => {
-    expect(await check({ roster: digestNamed('other') as Digest })).toMatchObject({ reason: /pins another genesis/ });
-    expect(await check({ tenant: 'umbrella' })).toMatchObject({ reason: /tenant acme, not umbrella/ });
+    expect(await check({ roster: digestNamed('other') as Digest })).toMatchObject({
+      reason: expect.stringMatching(/pins another genesis/),
+    });
+    expect(await check({ tenant: 'umbrella' })).toMatchObject({
+      reason: expect.stringMatching(/tenant acme, not umbrella/),
+    });
     const second = { ...genesis, version: 2, previous: digestNamed('x') };
-    expect(await check({}, second)).toMatchObject({ reason: /version 2, not the genesis/ });
+    expect(await check({}, second)).toMatchObject({ reason: expect.stringMatching(/version 2, not the genesis/) });
   });
 
   test('is rejected with fewer than three people', async () => {
     const two = genesisDocument({ people: [personOf('101'), personOf('102')] });
-    expect(await check({}, two, [SIGNERS['101'], SIGNERS['102']])).toMatchObject({ reason: /2 people; at least 3/ });
+    expect(await check({}, two, [SIGNERS['101'], SIGNERS['102']])).toMatchObject({
+      reason: expect.stringMatching(/2 people; at least 3/),
+    });
   });
 
   test('is rejected when one key serves two roles, or a role and a person', async () => {
-    expect(await check({ verifierKey: base64('gateway') })).toMatchObject({ reason: /verifierKey .* of gatewayKey/ });
-    expect(await check({ controlKey: base64('log') })).toMatchObject({ reason: /logKey .* of controlKey/ });
-    expect(await check({ controlKey: base64('101') })).toMatchObject({ reason: /controlKey .* of 101 of the roster/ });
+    expect(await check({ verifierKey: base64('gateway') })).toMatchObject({
+      reason: expect.stringMatching(/verifierKey .* of gatewayKey/),
+    });
+    expect(await check({ controlKey: base64('log') })).toMatchObject({
+      reason: expect.stringMatching(/logKey .* of controlKey/),
+    });
+    expect(await check({ controlKey: base64('101') })).toMatchObject({
+      reason: expect.stringMatching(/controlKey .* of 101 of the roster/),
+    });
   });
 
   test.each([

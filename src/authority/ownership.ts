@@ -4,9 +4,14 @@ import type { Authority } from './authority.ts';
 
 /** Writgate itself, as the requester of what its rules ask for. */
 export const WRITGATE = 'writgate';
+/** The gateway, where it carries out a change that concerns no target. */
+export const GATEWAY = 'gateway';
 
 export function ownershipOf(authority: Authority): readonly Edge[] {
-  const edges: Edge[] = [{ owner: authority.owner, owned: `nhi:${WRITGATE}` }];
+  const edges: Edge[] = [
+    { owner: authority.owner, owned: `nhi:${WRITGATE}` },
+    { owner: authority.owner, owned: `nhi:${GATEWAY}` },
+  ];
   for (const [name, { owner, deputy }] of Object.entries(authority.connectors)) {
     edges.push({ owner, owned: `nhi:${name}` });
     if (deputy !== undefined) edges.push({ owner: deputy, owned: `nhi:${name}` });

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { chmod, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -204,8 +205,6 @@ describe('the socket', () => {
   });
 
   test('is taken over when a killed process left it', async () => {
-    // A server in a process that dies without closing leaves its file; unref and destroy do the same here.
-    const { spawnSync } = await import('node:child_process');
     const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
     spawnSync(process.execPath, ['-e', script]);
     expect((await stat(path)).isSocket()).toBe(true);
@@ -229,18 +228,16 @@ describe('the socket', () => {
 });
 
 describe('many at once', () => {
-  test('answers come to those who asked, in whatever order, in both directions', async () => {
+  test('answers come to those who asked, in whatever order', async () => {
     const releases: (() => void)[] = [];
-    let ask: Peer | undefined;
     await listen({
       hold: (params) => new Promise((resolve) => releases.push(() => resolve(params))),
       go: () => {
         for (const release of releases.reverse()) release();
       },
-      back: async (params) => (ask ? params : null),
     });
-    ask = await dial();
-    const held = Promise.all(Array.from({ length: 500 }, (_, n) => ask!.request('hold', { n, text: 'é\n\u2028' })));
+    const ask = await dial();
+    const held = Promise.all(Array.from({ length: 500 }, (_, n) => ask.request('hold', { n, text: 'é\n\u2028' })));
     await ask.request('go', {});
     expect(await held).toEqual(Array.from({ length: 500 }, (_, n) => ({ n, text: 'é\n\u2028' })));
   });
@@ -269,7 +266,7 @@ describe('many at once', () => {
     server.close();
   });
 
-  test('a peer that asks and takes no answers is not read further, so memory stays bounded', async () => {
+  test('a peer that asks and takes no answers is not read further until it does', async () => {
     let asked = 0;
     const long = 'x'.repeat(100_000);
     await listen({
@@ -279,16 +276,20 @@ describe('many at once', () => {
       },
     });
     const socket = connect(path);
-    socket.pause();
-    let id = 0;
-    // Written in turns, as an endless asker would; each turn gives the listener time to read.
-    for (let turn = 0; turn < 200; turn++) {
-      for (let n = 0; n < 100; n++) socket.write(`{"id":${++id},"method":"much"}\n`);
-      await new Promise((resolve) => setImmediate(resolve));
+    for (let id = 1; id <= 1000; id++) {
+      socket.write(`{"id":${id},"method":"much"}\n`);
+      // In turns, so that the listener could read each of them.
+      if (id % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
     }
-    expect(id).toBe(20_000);
-    // One chunk of requests can be 2,000 of them; what is answered beyond that would be a leak.
-    expect(asked).toBeLessThan(5_000);
+    expect(asked).toBeLessThan(500);
+
+    let answers = 0;
+    await new Promise<void>((resolve) => {
+      socket.on('data', (chunk) => {
+        for (const byte of chunk) if (byte === 0x0a && ++answers === 1000) resolve();
+      });
+    });
+    expect(asked).toBe(1000);
     socket.destroy();
   });
 });

@@ -205,6 +205,11 @@ function encode(line: object): string {
   return `${text}\n`;
 }
 
+/** One connection of a listener: what a token is bound to, and how to ask the other side something in turn. */
+export interface Connection {
+  peer(): Peer;
+}
+
 export interface Listener {
   close(): Promise<void>;
 }
@@ -214,7 +219,10 @@ export interface Listener {
  * @throws Failure `already-running` when somebody answers there; `wrong-use` when the path is too long for a socket, or
  * something stands there that is no socket, or others may enter the folder.
  */
-export async function listenPipe(path: string, handlers: Handlers): Promise<Listener> {
+export async function listenPipe(
+  path: string,
+  handlers: Handlers | ((connection: Connection) => Handlers),
+): Promise<Listener> {
   const bytes = Buffer.byteLength(path);
   if (bytes > MAX_SOCKET_PATH_BYTES) {
     throw new Failure('wrong-use', `the socket path has ${bytes} bytes, at most ${MAX_SOCKET_PATH_BYTES}: ${path}`);
@@ -229,7 +237,8 @@ export async function listenPipe(path: string, handlers: Handlers): Promise<List
 
   const peers = new Set<Peer>();
   const server = createServer((socket) => {
-    const peer = openPipe(socket, socket, handlers);
+    const connection: Connection = { peer: () => peer };
+    const peer = openPipe(socket, socket, typeof handlers === 'function' ? handlers(connection) : handlers);
     peers.add(peer);
     void peer.closed.then(() => peers.delete(peer));
   });

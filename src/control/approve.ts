@@ -3,7 +3,7 @@ import { type Approvals, checkApprovals } from '../approval/quorum.ts';
 import { eligibility } from '../approval/eligibility.ts';
 import { type ApprovalRequest, beneficiariesOf, challenge, type Verdict } from '../approval/request.ts';
 import { phrase } from '../approval/phrase.ts';
-import { ownershipOf, WRITGATE } from '../authority/ownership.ts';
+import { GATEWAY, ownershipOf, WRITGATE } from '../authority/ownership.ts';
 import { canonical, type Digest, digestOf, sha256 } from '../canonical.ts';
 import { isoTime } from '../clock.ts';
 import { Failure } from '../errors.ts';
@@ -40,7 +40,9 @@ export async function requestFor(tx: Queryable, world: World, plan: PlanRow, lea
   if (!leaf || plan.header.role === null) throw new Failure('wrong-use', `P${plan.number} needs no signature`);
   const quorum = signedQuorumOf(world.authority, tupleOf(leaf), plan.header.overLimit);
   const { digest, count } = beneficiariesOf(beneficiaries);
-  const executors = leaves.flatMap((item) => connectorFor(world.authority, item.system, dutyOf(item.effect))?.name ?? []);
+  const executors = leaves.flatMap((item) =>
+    item.effect === 'adopt' ? GATEWAY : (connectorFor(world.authority, item.system, dutyOf(item.effect))?.name ?? []),
+  );
   const request: ApprovalRequest = {
     v: 1,
     tenant,

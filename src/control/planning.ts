@@ -21,7 +21,7 @@ import type { Queryable } from '../store/database.ts';
 import { advance } from '../advance.ts';
 import { readEvidence } from './decide.ts';
 import { closePlans, readChanges } from './rows.ts';
-import type { Fetched, World } from './world.ts';
+import type { Fetched, Rows, World } from './world.ts';
 
 export interface FeedReport {
   readonly feed: string;
@@ -32,7 +32,7 @@ export interface FeedReport {
   readonly asOfKind: string;
   readonly maxAge: number;
   readonly findings: Fetched['findings'];
-  readonly quarantined: Fetched['quarantined'];
+  readonly quarantined: Rows['quarantined'];
   readonly joined: number;
   readonly left: number;
 }
@@ -200,18 +200,21 @@ async function takeIn(tx: Queryable, world: World, snapshot: Fetched, today: str
     ],
   );
   let taken: Ingested | null = null;
+  const rows = world.gateway.rows(snapshot.feed, snapshot.id);
+  const { quarantined } = rows;
   // Only an accepted snapshot says anything new. What is stale or held leaves everything as it was.
   if (snapshot.verdict === 'accepted' && !(snapshot.unchanged && (await knowsRecords(tx, tenant, snapshot.feed)))) {
     taken = await ingest(
       tx,
       world.authority,
       world.rules,
-      { feed: snapshot.feed, id: snapshot.id, recordsPath: snapshot.recordsPath, quarantined: snapshot.quarantined },
+      { feed: snapshot.feed, id: snapshot.id, records: () => rows.records(), quarantined },
       today,
       world.clock.now(),
     );
     await tx.query('drop table if exists arrived');
   }
+  rows.close();
   return {
     feed: snapshot.feed,
     id: snapshot.id,
@@ -221,7 +224,7 @@ async function takeIn(tx: Queryable, world: World, snapshot: Fetched, today: str
     asOfKind: snapshot.asOfKind,
     maxAge: feeds[snapshot.feed]?.contract.maxAge ?? 0,
     findings: snapshot.findings,
-    quarantined: taken?.quarantined ?? snapshot.quarantined,
+    quarantined: taken?.quarantined ?? quarantined,
     joined: taken?.joined ?? 0,
     left: taken?.left ?? 0,
   };

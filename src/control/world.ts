@@ -26,16 +26,22 @@ export interface Fetched {
   readonly records: number;
   readonly rawDigest: string;
   readonly findings: readonly { readonly code: string; readonly message: string }[];
-  readonly quarantined: readonly { readonly key: string | null; readonly line: number; readonly reason: string }[];
   /** The rows are those of the last accepted snapshot, byte for byte. */
   readonly unchanged: boolean;
-  readonly recordsPath: string;
-  /** Canonical text and the gateway's signature. */
+  /** The signed statement, as JSON. */
   readonly statement: string;
+}
+
+/** The rows of an attested snapshot, read from where the gateway keeps them. */
+export interface Rows {
+  readonly quarantined: readonly { readonly key: string | null; readonly line: number; readonly reason: string }[];
+  records(): AsyncIterable<readonly { readonly line: number; readonly text: string }[]>;
+  close(): void;
 }
 
 export interface GatewayPeer {
   fetch(feed: string): Promise<Fetched>;
+  rows(feed: string, id: string): Rows;
   admit(writ: Writ): Promise<void>;
   /** Performs a change that concerns Writgate alone. */
   own(writId: string, seq: number): Promise<{ readonly ok: boolean; readonly message: string }>;

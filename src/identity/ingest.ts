@@ -2,10 +2,8 @@
  * From an accepted snapshot to affiliations and persons. Rows stream once through the mapping in JavaScript; everything
  * else is set-based SQL, so that a million people cost a COPY and a few joins.
  */
-import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
 import type { Authority } from '../authority/authority.ts';
-import { canonical, sha256 } from '../canonical.ts';
+import { sha256 } from '../canonical.ts';
 import { type Instant, isoTime } from '../clock.ts';
 import type { Queryable } from '../store/database.ts';
 import { isWorking, type PersonAttributes, type State } from './lifecycle.ts';
@@ -16,8 +14,8 @@ export interface Arrived {
   readonly feed: string;
   /** Id of the snapshot. */
   readonly id: string;
-  /** One canonical JSON object per line: `{ key, line, row }`. */
-  readonly recordsPath: string;
+  /** The records that were accepted, each in its normal form, some thousands at a time. */
+  readonly records: () => AsyncIterable<readonly { readonly line: number; readonly text: string }[]>;
   readonly quarantined: readonly { readonly key: string | null; readonly line: number; readonly reason: string }[];
 }
 
@@ -53,7 +51,6 @@ async function* inChunks(lines: AsyncIterable<string>): AsyncGenerator<string> {
 }
 
 /**
- * @param keyOf the record's key under the feed's contract
  * @param today `YYYY-MM-DD`
  */
 export async function ingest(
@@ -67,6 +64,7 @@ export async function ingest(
   const { tenant } = authority;
   const feed = authority.feeds[arrived.feed];
   if (!feed) throw new Error(`assertion failed: feed ${arrived.feed}`);
+  const keyColumn = feed.contract.key;
   let read = 0;
   const quarantined = [...arrived.quarantined];
 
@@ -78,17 +76,19 @@ export async function ingest(
     inChunks(lines()),
   );
   async function* lines(): AsyncGenerator<string> {
-    const file = createInterface({ input: createReadStream(arrived.recordsPath), crlfDelay: Number.POSITIVE_INFINITY });
-    for await (const text of file) {
-      read++;
-      const record = JSON.parse(text) as { key: string; line: number; row: Row };
-      const assessed = rules.assess(arrived.feed, record.row, today);
-      const digest = sha256(text.slice(text.indexOf('"row":')));
-      if (assessed.ok) {
-        yield copyLine(record.key, record.line, digest, assessed.state, assessed.stateUntil, canonical(assessed.attributes), null);
-      } else {
-        quarantined.push({ key: record.key, line: record.line, reason: assessed.why });
-        yield copyLine(record.key, record.line, digest, 'left', null, '{}', assessed.why);
+    for await (const records of arrived.records()) {
+      for (const { line, text } of records) {
+        read++;
+        const row = JSON.parse(text) as Row;
+        const key = row[keyColumn] ?? '';
+        const assessed = rules.assess(arrived.feed, row, today);
+        if (assessed.ok) {
+          const { state, stateUntil, attributes } = assessed;
+          yield copyLine(key, line, sha256(text), state, stateUntil, JSON.stringify(attributes), null);
+        } else {
+          quarantined.push({ key, line, reason: assessed.why });
+          yield copyLine(key, line, sha256(text), 'left', null, '{}', assessed.why);
+        }
       }
     }
     for (const { key, line, reason } of arrived.quarantined) {
@@ -123,7 +123,9 @@ export async function ingest(
   );
 
   let left = 0;
-  if (feed.contract.mode === 'full' && feed.absent === 'leaver') {
+  // With a record in it that nobody can tell whose it is, nobody can tell who is missing either.
+  const whole = arrived.quarantined.every(({ key }) => key !== null);
+  if (whole && feed.contract.mode === 'full' && feed.absent === 'leaver') {
     const gone = await tx.query<{ key: string }>(
       `update affiliation set state = 'left', state_until = null, quarantine = null
         where tenant = $1 and feed = $2 and state <> 'left'

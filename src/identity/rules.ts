@@ -3,6 +3,7 @@
  * Control plans with them and the gateway judges with them: the same code, over the same signed text.
  */
 import type { Authority, Feed } from '../authority/authority.ts';
+import { fieldsOf } from '../authority/fields.ts';
 import type { Digest } from '../canonical.ts';
 import { digestOf } from '../canonical.ts';
 import { assert } from '../assert.ts';
@@ -53,12 +54,11 @@ function stateToday(attributes: PersonAttributes, today: string) {
 /** The authority passed its check before it was signed, so what does not compile here is a defect. */
 export function compileRules(authority: Authority): Rules {
   const mappings = new Map<string, Mapping>();
-  const fields = new Map<string, 'string' | 'bool'>();
+  const fields = fieldsOf(authority.feeds);
   for (const [feed, { map }] of Object.entries(authority.feeds) as [string, Feed][]) {
     const compiled = compileMapping(map);
     assert(compiled.ok, `the mapping of feed ${feed} compiles`);
     mappings.set(feed, compiled.mapping);
-    for (const [name, type] of compiled.mapping.fields) fields.set(name, type);
   }
   const birthright = compileBirthright(authority.birthright, fields);
   assert(birthright.ok, 'the birthright rules compile');

@@ -9,7 +9,7 @@ import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../errors.ts';
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
-import { checkBody, openEntry, type Entry, type RoleKeys, signedText, splitEntry } from './entry.ts';
+import { checkBody, type Entry, openEntry, type RoleKeys, signedText, splitEntry } from './entry.ts';
 import { parseVerifier, type Verifier } from './note.ts';
 import { parseProof } from './proof.ts';
 import { splitEntries, TILE_WIDTH, tilePath, unpackHashes } from './tile.ts';
@@ -66,7 +66,8 @@ const orNull = (error: NodeJS.ErrnoException): null => {
   if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
   throw error;
 };
-const readText = async (path: string): Promise<string | null> => (await readFile(path).catch(orNull))?.toString() ?? null;
+const readText = async (path: string): Promise<string | null> =>
+  (await readFile(path).catch(orNull))?.toString() ?? null;
 
 /* ---- entries, from the one file or from the bundles ---------------------------------------------------------- */
 
@@ -103,7 +104,12 @@ async function* readBundles(folder: string, size: number): AsyncGenerator<Buffer
 }
 
 /** A partial tile may have been replaced by the full one, of which it is the beginning. */
-const readTile = async (folder: string, level: number | 'entries', index: number, width: number): Promise<Buffer | null> =>
+const readTile = async (
+  folder: string,
+  level: number | 'entries',
+  index: number,
+  width: number,
+): Promise<Buffer | null> =>
   (await readFile(join(folder, tilePath(level, index, width))).catch(orNull)) ??
   (await readFile(join(folder, tilePath(level, index))).catch(orNull));
 
@@ -157,7 +163,8 @@ export async function checkLedger(
   const trust = readKeys(options);
   const findings: Finding[] = [];
   const find = (code: Finding['code'], message: string, index?: number) => {
-    if (findings.length < MOST_FINDINGS) findings.push(index === undefined ? { code, message } : { index, code, message });
+    if (findings.length < MOST_FINDINGS)
+      findings.push(index === undefined ? { code, message } : { index, code, message });
   };
 
   const note = await readText(join(folder, 'checkpoint'));
@@ -186,7 +193,8 @@ export async function checkLedger(
   }
 
   const size = frontier.size;
-  if (head && size > head.size) find('log-long', `${size - head.size} entries after the ${head.size} that the checkpoint covers`);
+  if (head && size > head.size)
+    find('log-long', `${size - head.size} entries after the ${head.size} that the checkpoint covers`);
   if (chunk.value > 0) find('log-long', `${chunk.value} bytes after entry ${size - 1} are no entry`);
   for (const { size: claimed, root } of signed) {
     const isHead = claimed === head?.size;
@@ -194,7 +202,11 @@ export async function checkLedger(
     else if (roots.get(claimed) !== root) {
       const index = (isHead ? await firstDifference(folder, claimed) : null) ?? undefined;
       const where = index === undefined ? '' : `; the first that differs from the tiles is ${index}`;
-      find(isHead ? 'root-differs' : 'fork', `the first ${claimed} entries have the root ${roots.get(claimed)}, signed was ${root}${where}`, index);
+      find(
+        isHead ? 'root-differs' : 'fork',
+        `the first ${claimed} entries have the root ${roots.get(claimed)}, signed was ${root}${where}`,
+        index,
+      );
     }
   }
   return { ok: findings.length === 0, size, root: frontier.root(), findings };
@@ -202,7 +214,12 @@ export async function checkLedger(
 
 type Find = (code: Finding['code'], message: string, index?: number) => void;
 
-function readCheckpoint(what: string, note: string | null, { logKey, witnesses }: Trust, find: Find): Checkpoint | null {
+function readCheckpoint(
+  what: string,
+  note: string | null,
+  { logKey, witnesses }: Trust,
+  find: Find,
+): Checkpoint | null {
   if (note === null) {
     find('checkpoint-missing', 'the folder has no checkpoint');
     return null;
@@ -221,7 +238,8 @@ function checkQuorum({ size, root }: Checkpoint, notes: readonly (string | null)
     if (!opened?.ok || opened.checkpoint.size !== size || opened.checkpoint.root !== root) continue;
     for (const { verifier } of opened.cosigned) by.add(verifier.identity);
   }
-  if (by.size < trust.quorum) find('witness-quorum', `${by.size} of ${trust.quorum} witnesses have cosigned the ${size} entries`);
+  if (by.size < trust.quorum)
+    find('witness-quorum', `${by.size} of ${trust.quorum} witnesses have cosigned the ${size} entries`);
 }
 
 async function checkEntries(entries: readonly Buffer[], first: number, roleKeys: RoleKeys, find: Find): Promise<void> {
@@ -272,7 +290,8 @@ export async function checkProof(
   const { entry: bytes, roleKeys, disclosed } = options;
   const trust = readKeys(options);
   const findings: Finding[] = [];
-  const find: Find = (code, message, index) => findings.push(index === undefined ? { code, message } : { index, code, message });
+  const find: Find = (code, message, index) =>
+    findings.push(index === undefined ? { code, message } : { index, code, message });
 
   const proof = parseProof(options.proof);
   const opened = openEntry(bytes);

@@ -14,10 +14,18 @@ export interface Checkpoint {
 }
 
 /** The text to sign. */
-export function formatCheckpoint({ origin, size, root, extensions = [] }: Omit<Checkpoint, 'extensions'> & { readonly extensions?: readonly string[] }): string {
+export function formatCheckpoint({
+  origin,
+  size,
+  root,
+  extensions = [],
+}: Omit<Checkpoint, 'extensions'> & { readonly extensions?: readonly string[] }): string {
   assert(Number.isSafeInteger(size) && size >= 0, 'a tree has a whole number of leaves');
   const lines = [origin, String(size), Buffer.from(root, 'hex').toString('base64'), ...extensions];
-  assert(lines.every((line) => line !== '' && !line.includes('\n')), 'no line of a checkpoint is empty');
+  assert(
+    lines.every((line) => line !== '' && !line.includes('\n')),
+    'no line of a checkpoint is empty',
+  );
   return `${lines.join('\n')}\n`;
 }
 

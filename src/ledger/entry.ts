@@ -34,7 +34,7 @@ export interface Entry {
 }
 
 export type OpenedEntry =
-  | { readonly ok: true; readonly entry: Entry; /** What the signature is over. */ readonly signedText: string }
+  | { readonly ok: true; readonly entry: Entry /** What the signature is over. */; readonly signedText: string }
   | { readonly ok: false; readonly reason: string };
 
 /** Keys that a role has signed with; several, because keys rotate and entries stay. */

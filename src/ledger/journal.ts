@@ -56,7 +56,11 @@ export const listJournals = async (disk: Disk, folder: string): Promise<string[]
  * The batches that lead to `head`, as far back as the journals reach, and the head that they start from. What comes
  * back is not trusted either: the caller hashes it and compares with the head.
  */
-export async function chainTo(head: Head, disk: Disk, journals: readonly string[]): Promise<{ base: Head; batches: Batch[] }> {
+export async function chainTo(
+  head: Head,
+  disk: Disk,
+  journals: readonly string[],
+): Promise<{ base: Head; batches: Batch[] }> {
   const byHead = new Map<string, Batch>();
   for (const path of journals) {
     for (const batch of readBatches((await disk.read(path)) ?? Buffer.alloc(0))) byHead.set(headKey(batch.to), batch);
@@ -101,4 +105,3 @@ export async function openJournal(disk: Disk, path: string): Promise<Journal> {
     close: () => file.close(),
   };
 }
-

@@ -73,7 +73,7 @@ export interface Log {
    * is kept already is ignored. @throws Failure `ledger-corrupt` when it is not of this log.
    */
   publishCosigned(note: string): Promise<void>;
-  /** Resolves when the static files have caught up with what is sealed now. */
+  /** Resolves when the static files have caught up with what is sealed now. @throws Failure `ledger-stopped`, `ledger-fenced`. */
   published(): Promise<void>;
   /** Seals what is waiting, publishes, and lets the folder go. */
   close(): Promise<void>;
@@ -107,7 +107,8 @@ export async function openLog(options: {
   readonly random?: Random;
 }): Promise<Log> {
   const { folder, origin, signer, head: store, disk = systemDisk, random = systemRandom } = options;
-  if (signer.verifier.name !== origin) throw new Failure('ledger-key', `the key of ${origin} is named ${signer.verifier.name}`);
+  if (signer.verifier.name !== origin)
+    throw new Failure('ledger-key', `the key of ${origin} is named ${signer.verifier.name}`);
 
   const file = await disk.open(join(folder, 'entries'));
   const tree = new TiledTree();
@@ -135,22 +136,29 @@ export async function openLog(options: {
     const published = await readPublished();
     const head = await store.load();
     const { size, root } = head ?? { size: 0, root: EMPTY_ROOT };
-    if (!Number.isSafeInteger(size) || size < 0 || !isDigest(root)) throw corrupt(`the head in the database is no head: ${size} ${root}`);
+    if (!Number.isSafeInteger(size) || size < 0 || !isDigest(root))
+      throw corrupt(`the head in the database is no head: ${size} ${root}`);
     if (published.size > size) {
-      throw corrupt(`the published checkpoint has ${published.size} entries, the head in the database ${size}: was an older database restored?`);
+      throw corrupt(
+        `the published checkpoint has ${published.size} entries, the head in the database ${size}: was an older database restored?`,
+      );
     }
     const journals = await listJournals(disk, folder);
     const { base, batches } = await chainTo({ size, root }, disk, journals);
     await scan(base.size, published);
     if (tree.size < base.size) throw corrupt(`the entries file has ${tree.size} whole entries, the head names ${size}`);
-    if (tree.root() !== base.root) throw corrupt(`the root over the first ${base.size} entries is ${tree.root()}, not ${base.root}`);
+    if (tree.root() !== base.root)
+      throw corrupt(`the root over the first ${base.size} entries is ${tree.root()}, not ${base.root}`);
     for (const { framed } of batches) {
       await file.write(end, framed);
       await take(splitEntries(framed).entries, published);
     }
-    if (tree.size !== size || tree.root() !== root) throw corrupt(`the journal leads to ${tree.size} ${tree.root()}, the head is ${size} ${root}`);
+    if (tree.size !== size || tree.root() !== root)
+      throw corrupt(`the journal leads to ${tree.size} ${tree.root()}, the head is ${size} ${root}`);
     if (length > end) {
-      throw corrupt(`the entries file has ${length} bytes, of which the head names ${end}: was an older database restored?`);
+      throw corrupt(
+        `the entries file has ${length} bytes, of which the head names ${end}: was an older database restored?`,
+      );
     }
     await file.flush();
     await publisher.adopt(published.size);
@@ -171,7 +179,9 @@ export async function openLog(options: {
     for (const part of [entries.slice(0, before), entries.slice(before)]) {
       extend(part);
       if (tree.size === published.size && tree.root() !== published.root) {
-        throw corrupt(`the first ${published.size} entries have the root ${tree.root()}, the published checkpoint says ${published.root}`);
+        throw corrupt(
+          `the first ${published.size} entries have the root ${tree.root()}, the published checkpoint says ${published.root}`,
+        );
       }
     }
     await publisher.saveFull('compare');
@@ -216,7 +226,11 @@ export async function openLog(options: {
     stop(
       error instanceof Failure && hasCode(error, 'ledger-fenced')
         ? error
-        : new Failure('ledger-stopped', `the ledger stopped at entry ${tree.size}: ${step} failed (${words(error)}); start again`, { cause: error }),
+        : new Failure(
+            'ledger-stopped',
+            `the ledger stopped at entry ${tree.size}: ${step} failed (${words(error)}); start again`,
+            { cause: error },
+          ),
     );
 
   function nextBatch(): Waiting[] {
@@ -239,7 +253,10 @@ export async function openLog(options: {
     journal ??= await openJournal(disk, ownJournal);
     await journal.append({ from, to: next, framed });
     if (!(await store.swap(current, next))) {
-      throw new Failure('ledger-fenced', `another process has moved the ledger past ${from.size} entries; only one sequencer may run`);
+      throw new Failure(
+        'ledger-fenced',
+        `another process has moved the ledger past ${from.size} entries; only one sequencer may run`,
+      );
     }
     const first = from.size;
     current = next;
@@ -279,17 +296,17 @@ export async function openLog(options: {
   }
 
   function publish(): void {
-    publishing ??= publishAll().finally(() => {
-      publishing = null;
-    });
+    publishing ??= publishAll();
   }
 
   async function publishAll(): Promise<void> {
+    await Promise.resolve();
     try {
       while (!stopped && publisher.note !== note) await publisher.publish(note, end);
     } catch (error) {
       stopOn('publishing', error);
     }
+    publishing = null;
   }
 
   function submit(entry: Buffer): Promise<Sealed> {
@@ -315,7 +332,10 @@ export async function openLog(options: {
   }
 
   async function* entries(from: number, to: number): AsyncGenerator<Buffer, void, void> {
-    need(Number.isSafeInteger(from) && Number.isSafeInteger(to) && from >= 0 && from <= to && to <= tree.size, `no entries ${from} to ${to}`);
+    need(
+      Number.isSafeInteger(from) && Number.isSafeInteger(to) && from >= 0 && from <= to && to <= tree.size,
+      `no entries ${from} to ${to}`,
+    );
     for (let index = from; index < to; ) {
       const bundle = Math.floor(index / TILE_WIDTH);
       const wanted = (await readBundle(bundle)).slice(index % TILE_WIDTH, to - bundle * TILE_WIDTH);
@@ -326,7 +346,8 @@ export async function openLog(options: {
 
   async function loadTile(path: string): Promise<Buffer> {
     const bytes = await disk.read(join(folder, path));
-    if (bytes?.length !== TILE_WIDTH * 32) throw corrupt(`${path} is missing or short; opening the ledger writes it again`);
+    if (bytes?.length !== TILE_WIDTH * 32)
+      throw corrupt(`${path} is missing or short; opening the ledger writes it again`);
     return bytes;
   }
 
@@ -347,7 +368,10 @@ export async function openLog(options: {
       return (await readBundle(Math.floor(index / TILE_WIDTH)))[index % TILE_WIDTH]!;
     },
     inclusion: async (index, size) => {
-      need(Number.isSafeInteger(index) && index >= 0 && index < size && size <= tree.size, `no entry ${index} in size ${size}`);
+      need(
+        Number.isSafeInteger(index) && index >= 0 && index < size && size <= tree.size,
+        `no entry ${index} in size ${size}`,
+      );
       return Promise.all(inclusionPath(index, size).map(fold));
     },
     consistency: async (from, to) => {
@@ -359,22 +383,27 @@ export async function openLog(options: {
       if (!found.ok) throw corrupt(`refused to publish a cosigned checkpoint: ${found.reason}`);
       const { size, root } = found.checkpoint;
       need(size <= tree.size, `no size ${size}`);
-      if ((await fold(coverRange(0, size))) !== root) throw corrupt(`a cosigned checkpoint of size ${size} has another root`);
+      if ((await fold(coverRange(0, size))) !== root)
+        throw corrupt(`a cosigned checkpoint of size ${size} has another root`);
       await publisher.keepCosigned(cosigned, size, signer.verifier);
     },
     published: async () => {
-      while (publishing) await publishing;
+      for (publish(); publishing; ) await publishing;
+      if (stopped) throw stopped;
     },
     close: async () => {
       closed = true;
       await draining;
       while (publishing) await publishing;
-      if (!stopped) {
-        await file.flush();
-        if (journal) await disk.remove(ownJournal);
+      try {
+        if (!stopped) {
+          await file.flush();
+          if (journal) await disk.remove(ownJournal);
+        }
+      } finally {
+        await journal?.close();
+        await file.close();
       }
-      await journal?.close();
-      await file.close();
     },
   };
 }

@@ -38,7 +38,8 @@ export type OpenedNote =
   | { readonly ok: false; readonly reason: string };
 
 /** Names must not be empty nor contain white space or `+`. */
-const isKeyName = (name: string): boolean => name !== '' && name.isWellFormed() && !/[\p{White_Space}\p{Cc}+]/u.test(name);
+const isKeyName = (name: string): boolean =>
+  name !== '' && name.isWellFormed() && !/[\p{White_Space}\p{Cc}+]/u.test(name);
 
 /** Strict base64 (RFC 4648 section 4): one spelling per value, or null. */
 export function fromBase64(text: string): Buffer | null {
@@ -53,7 +54,10 @@ const rawKey = (key: KeyObject): Buffer => key.export({ type: 'spki', format: 'd
 function verifierOf(name: string, type: SignatureType, raw: Buffer): Verifier {
   const identity = raw.toString('hex');
   const publicKey = createPublicKey({ key: Buffer.concat([SPKI_PREFIX, raw]), format: 'der', type: 'spki' });
-  const keyId = Number.parseInt(hash('sha256', Buffer.concat([Buffer.from(`${name}\n`), Buffer.of(type), raw])).slice(0, 8), 16);
+  const keyId = Number.parseInt(
+    hash('sha256', Buffer.concat([Buffer.from(`${name}\n`), Buffer.of(type), raw])).slice(0, 8),
+    16,
+  );
   return { name, type, keyId, publicKey, identity };
 }
 
@@ -104,7 +108,10 @@ export function signatureLine(text: string, { verifier, privateKey }: Signer, at
 
 /** Signs a text, which ends in a newline. */
 export function signNote(text: string, signer: Signer, at?: number): string {
-  assert(text.endsWith('\n') && isNoteText(text), 'a note is well-formed text without control characters, ending in a newline');
+  assert(
+    text.endsWith('\n') && isNoteText(text),
+    'a note is well-formed text without control characters, ending in a newline',
+  );
   return `${text}\n${signatureLine(text, signer, at)}`;
 }
 
@@ -122,7 +129,8 @@ interface Line {
 
 function parseLine(line: string): Line | null {
   const [dash, name, encoded, more] = line.split(' ');
-  if (dash !== '—' || name === undefined || encoded === undefined || more !== undefined || !isKeyName(name)) return null;
+  if (dash !== '—' || name === undefined || encoded === undefined || more !== undefined || !isKeyName(name))
+    return null;
   const bytes = fromBase64(encoded);
   return bytes && bytes.length > 4 ? { name, keyId: bytes.readUInt32BE(), signature: bytes.subarray(4) } : null;
 }
@@ -132,7 +140,10 @@ export function parseNote(note: string): { text: string; lines: Line[] } | null 
   // The text may contain empty lines: the *last* one separates.
   const gap = note.lastIndexOf('\n\n');
   if (gap < 0 || !note.endsWith('\n') || note.length > 1_000_000 || !isNoteText(note)) return null;
-  const lines = note.slice(gap + 2, -1).split('\n').map(parseLine);
+  const lines = note
+    .slice(gap + 2, -1)
+    .split('\n')
+    .map(parseLine);
   if (lines.length > MOST_SIGNATURES || lines.includes(null)) return null;
   return { text: note.slice(0, gap + 1), lines: lines as Line[] };
 }
@@ -140,7 +151,9 @@ export function parseNote(note: string): { text: string; lines: Line[] } | null 
 function verifyLine(text: string, { signature }: Line, verifier: Verifier): Signed | null {
   const { type, publicKey } = verifier;
   if (type === ED25519) {
-    return signature.length === 64 && verify(null, Buffer.from(text), publicKey, signature) ? { verifier, at: null } : null;
+    return signature.length === 64 && verify(null, Buffer.from(text), publicKey, signature)
+      ? { verifier, at: null }
+      : null;
   }
   if (signature.length !== 72) return null;
   const at = signature.readBigUInt64BE();

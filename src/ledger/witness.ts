@@ -2,17 +2,23 @@
  * A witness (c2sp.org/tlog-witness): cosigns that one log only ever grew. It keeps the newest head that it cosigned, and
  * the store decides between two requests at once, so that it can never cosign two trees that do not extend each other.
  */
+
+import { assert } from '../assert.ts';
 import type { Clock } from '../clock.ts';
 import { openCheckpoint, parseCheckpoint } from './checkpoint.ts';
 import type { HeadStore } from './head.ts';
 import { COSIGNATURE, parseNote, type Signer, signatureLine, type Verifier } from './note.ts';
-import { assert } from '../assert.ts';
 import { checkConsistency, EMPTY_ROOT } from './tree.ts';
 
 /** A refusal with the HTTP status that c2sp.org/tlog-witness gives it; at 409 `size` is what the witness has cosigned. */
 export type Cosigned =
-  | { readonly ok: true; /** A note signature line with its newline. */ readonly line: string }
-  | { readonly ok: false; readonly status: 400 | 403 | 404 | 409 | 422; readonly reason: string; readonly size: number };
+  | { readonly ok: true /** A note signature line with its newline. */; readonly line: string }
+  | {
+      readonly ok: false;
+      readonly status: 400 | 403 | 404 | 409 | 422;
+      readonly reason: string;
+      readonly size: number;
+    };
 
 export interface Witness {
   /** Size of the newest checkpoint it has cosigned, 0 for none: where the next consistency proof must start. */
@@ -44,7 +50,12 @@ export function createWitness(options: {
     cosign: async (note, { from, hashes }) => {
       const latest = await store.load();
       const known = latest?.size ?? 0;
-      const refuse = (status: (Cosigned & { ok: false })['status'], reason: string): Cosigned => ({ ok: false, status, reason, size: known });
+      const refuse = (status: (Cosigned & { ok: false })['status'], reason: string): Cosigned => ({
+        ok: false,
+        status,
+        reason,
+        size: known,
+      });
 
       const claimed = parseCheckpoint(parseNote(note)?.text ?? '');
       if (!claimed) return refuse(400, 'not a checkpoint');

@@ -14,6 +14,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, fsync, ftruncateSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { assert } from '../assert.ts';
 import { canonical, type Digest } from '../canonical.ts';
 import { Frontier, leafHash } from '../ledger/tree.ts';
 import { KEY_PREFIX, KeyTable } from './key-table.ts';
@@ -60,7 +61,9 @@ class Appender {
   }
 
   hex(digest: Digest): void {
-    this.#used += this.#buffer.write(digest, this.#room(HASH)!, 'hex');
+    // The room first: making it may flush, and `+=` would have read the length before that.
+    const at = this.#room(HASH)!;
+    this.#used += this.#buffer.write(digest, at, 'hex');
   }
 
   /** The next `length` bytes (at most a megabyte), to be filled by the caller. */
@@ -84,6 +87,7 @@ class Appender {
   }
 
   flush(): void {
+    assert(this.#used <= this.#buffer.length, 'no more is pending than the buffer holds');
     this.#write(this.#buffer.subarray(0, this.#used));
     this.#used = 0;
   }

@@ -49,7 +49,7 @@ export class Decoder {
       const wanted = this.#declared;
       if (mark && (mark.encoding === null || (wanted !== null && wanted !== mark.encoding))) {
         const against = wanted === null ? 'save it as UTF-8' : `its feed declares ${wanted}; make the two agree`;
-        return this.#fail('encoding', 0, `the file begins with the mark of ${mark.name}; ${against}`);
+        return fail('encoding', 0, `the file begins with the mark of ${mark.name}; ${against}`);
       }
       this.#encoding = mark?.encoding ?? wanted ?? 'utf-8';
       data = data.subarray(mark?.bytes.length ?? 0);
@@ -57,16 +57,13 @@ export class Decoder {
     }
     if (this.#encoding === 'utf-16le') return this.#utf16(data, last);
 
+    const start = this.#offset;
     const nul = data.indexOf(0);
     const readable = nul < 0 ? data : data.subarray(0, nul);
     const decoded = this.#encoding === 'utf-8' ? this.#utf8(readable, last || nul >= 0) : this.#cp1252(readable);
     if (nul < 0 || decoded.fault) return decoded;
     const way = 'it is not text, or UTF-16 without its mark; declare `encoding: utf-16le` for the latter';
-    return this.#fail('binary', nul, `the file holds a NUL byte: ${way}`, decoded.text);
-  }
-
-  #fail(code: DecodeFault['code'], at: number, message: string, text = '') {
-    return { text, fault: { code, offset: this.#offset + at, message } };
+    return fail('binary', start + nul, `the file holds a NUL byte: ${way}`, decoded.text);
   }
 
   #utf8(data: Buffer, last: boolean): { text: string; fault: DecodeFault | null } {
@@ -80,7 +77,7 @@ export class Decoder {
     const at = firstInvalid(ready);
     const byte = ready[at]?.toString(16).padStart(2, '0');
     const way = 'export it as UTF-8, or declare `encoding: windows-1252` if that is what it is';
-    return this.#fail('encoding', at, `byte 0x${byte} is not UTF-8; ${way}`, ready.toString('utf8', 0, at));
+    return fail('encoding', this.#offset + at, `byte 0x${byte} is not UTF-8; ${way}`, ready.toString('utf8', 0, at));
   }
 
   #cp1252(data: Buffer): { text: string; fault: DecodeFault | null } {
@@ -88,7 +85,12 @@ export class Decoder {
     const known = at < 0 ? data : data.subarray(0, at);
     const text = known.toString('latin1').replace(/[\x80-\x9f]/g, (unit) => CP1252[unit.charCodeAt(0) - 0x80]!);
     if (at >= 0) {
-      return this.#fail('encoding', at, `byte 0x${data[at]!.toString(16)} means nothing in windows-1252`, text);
+      return fail(
+        'encoding',
+        this.#offset + at,
+        `byte 0x${data[at]!.toString(16)} means nothing in windows-1252`,
+        text,
+      );
     }
     this.#offset += data.length;
     return { text, fault: null };
@@ -102,15 +104,22 @@ export class Decoder {
     const nul = text.indexOf('\0');
     const lone = text.isWellFormed() ? -1 : loneSurrogate(text);
     if (lone >= 0 && (nul < 0 || lone < nul)) {
-      return this.#fail('encoding', lone * 2, 'half a surrogate pair is not UTF-16', text.slice(0, lone));
+      return fail('encoding', this.#offset + lone * 2, 'half a surrogate pair is not UTF-16', text.slice(0, lone));
     }
-    if (nul >= 0) return this.#fail('binary', nul * 2, 'the file holds U+0000; it is not text', text.slice(0, nul));
-    if (last && whole < data.length) return this.#fail('truncated', whole, 'the file ends in half a character', text);
+    if (nul >= 0)
+      return fail('binary', this.#offset + nul * 2, 'the file holds U+0000; it is not text', text.slice(0, nul));
+    if (last && whole < data.length)
+      return fail('truncated', this.#offset + whole, 'the file ends in half a character', text);
     this.#carry = Buffer.from(data.subarray(whole));
     this.#offset += whole;
     return { text, fault: null };
   }
 }
+
+const fail = (code: DecodeFault['code'], offset: number, message: string, text = '') => ({
+  text,
+  fault: { code, offset, message },
+});
 
 /** Length without an unfinished UTF-8 sequence at the end (RFC 3629 section 3). */
 function completeLength(bytes: Buffer): number {

@@ -330,8 +330,8 @@ function* alter(directory: Directory, task: Task, effect: Alteration): Asking<Re
   const found = yield* findAccount(directory, task.account);
   if ('trouble' in found) return found.trouble;
   const account = found.item;
+  const removal = effect === 'delete' || effect === 'disable';
   if (!account) {
-    const removal = effect === 'delete' || effect === 'disable';
     return removal ? already('the directory has no such account') : refused(`no account to ${effect}`);
   }
   const call = yield* alteration(directory, task, effect, account);
@@ -342,7 +342,7 @@ function* alter(directory: Directory, task: Task, effect: Alteration): Asking<Re
   const again = effect === 'disable' && directory.flavour.name === 'openldap' && account.state === 'disabled';
   if (succeeded(reply) && again) reply = yield { call };
   if (succeeded(reply)) return { outcome: 'done', message: `${effect}: the directory answered success` };
-  if (effect === 'delete' && codeOf(reply) === 32) return already('the directory has no such account');
+  if (removal && codeOf(reply) === 32) return already('the directory has no such account');
   return explain(reply, 'write');
 }
 

@@ -11,7 +11,7 @@ export interface Tokens {
   readonly reader: string;
 }
 
-/** As the gateway does it: classified, rebuilt, the first secret put in, performed. */
+/** As the gateway does it: classified, the account resolved by a read of its own, rebuilt, the first secret put in, performed. */
 export function throughGateway(
   url: string,
   token: string,
@@ -19,13 +19,22 @@ export function throughGateway(
   timeoutMs = 10_000,
 ): { perform(call: Call): Promise<Reply>; close(): Promise<void> } {
   const performer = openHttp({ url, ca: null, timeoutMs });
+  const secret = { kind: 'bearer', token } as const;
+  const refused = (message: string): Reply => ({ kind: 'refused', code: 'wrong-use', message });
   return {
     async perform(call) {
       const verdict = catalogue.classify(call, options);
-      if (!verdict.ok) return { kind: 'refused', code: 'wrong-use', message: verdict.reason };
-      const { call: rebuilt, wantsSecret } = verdict.classified;
-      const final = wantsSecret ? catalogue.withSecret(rebuilt, 'correct horse battery staple') : rebuilt;
-      return performer.perform(final, { kind: 'bearer', token });
+      if (!verdict.ok) return refused(verdict.reason);
+      const { call: rebuilt, wantsSecret, object } = verdict.classified;
+      if (object !== null && 'id' in object) {
+        const question = catalogue.resolveObject(object.id, options);
+        const login = question?.read(await performer.perform(question.call, secret));
+        if (!login) return refused(`nobody can say whose account ${object.id} is`);
+      }
+      return performer.perform(
+        wantsSecret ? catalogue.withSecret(rebuilt, 'correct horse battery staple') : rebuilt,
+        secret,
+      );
     },
     close: () => performer.close(),
   };

@@ -377,6 +377,13 @@ describe('membership', () => {
     expect((await apply(revoke, table)).result.outcome).toBe('unknown');
   });
 
+  test('an answer about another group, or about a user, is not a grant', async () => {
+    for (const body of [{ id: 'h', displayName: 'Other', members: [{ value: 'a' }] }, user('a'), {}, null]) {
+      const table = { [groups]: list([group('b')]), 'PATCH /Groups/g': http(200, body) };
+      expect((await apply(grant, table)).result.outcome).toBe('unknown');
+    }
+  });
+
   test('a server that finds no such member makes a revoke already so', async () => {
     const table = { [groups]: list([group('a')]), 'PATCH /Groups/g': http(400, { scimType: 'noTarget' }) };
     expect((await apply(revoke, table)).result.outcome).toBe('already');

@@ -242,10 +242,14 @@ describe('answers about nothing', () => {
     expect(await look(login, id)).toMatchObject({ account: 'active', holds: true });
   });
 
-  test('another-user in the answer to a grant: unknown', async () => {
-    await apply(revoked());
+  test('another-user: the gateway lets no membership through whose account it cannot tell', async () => {
     await lie('another-user');
-    expect(await apply(granted())).toMatchObject({ outcome: 'unknown' });
+    expect(await apply(revoked())).toMatchObject({
+      outcome: 'refused',
+      message: expect.stringContaining('nobody can say'),
+    });
+    await lie(null);
+    expect(await look(login, id)).toMatchObject({ holds: true });
   });
 });
 

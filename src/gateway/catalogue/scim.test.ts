@@ -358,23 +358,63 @@ describe('PUT of a user', () => {
     expect(refusal(put({}), { dialect: 'patch' })).toMatch(/dialect/);
   });
 
+  /** Whose account the gateway takes it for, after its own read of u1. */
+  const accountOf = (asked: HttpCall, user: object): string | null => {
+    const { object } = allowed(asked, options);
+    const { call: question, read } = catalogue.resolveObject((object as { id: string }).id, options)!;
+    expect(question).toEqual(call('GET', ['Users', 'u1']));
+    return read({ kind: 'http', status: 200, headers: {}, body: user as never });
+  };
+  const now = { id: 'u1', userName: 'zoe', title: 'a', active: true };
+
   test.each([
     [{}, 'update'],
     [{ active: false }, 'disable'],
     [{ Active: 'False' }, 'disable'],
     [{ active: true }, 'enable'],
-  ] as const)('%j is an %s, and shows the gateway the attributes and the login that come along', (more, effect) => {
+  ] as const)('%j is an %s', (more, effect) => {
     const active = effect === 'update' ? undefined : effect === 'enable';
     expect(allowed(put(more), options)).toEqual({
       operation: `${effect} User`,
       effect,
-      object: { id: 'u1' },
-      login: 'zoe',
+      object: { id: expect.any(String) },
       entitlement: null,
-      attributes: { title: 'a' },
+      attributes: effect === 'update' ? { title: 'a' } : null,
       wantsSecret: false,
       call: call('PUT', ['Users', 'u1'], userBody('zoe', { title: 'a' }, { active })),
     });
+    expect(accountOf(put(more), now)).toBe('zoe');
+  });
+
+  test.each([{}, { active: true }, { active: false }])('%j that renames the account is nobody’s', (more) => {
+    expect(accountOf(put({ ...more, userName: 'admin' }), now)).toBeNull();
+    expect(accountOf(put({ ...more, userName: 'ZOE' }), now)).toBeNull();
+  });
+
+  test('an update that would let a disabled account in again is nobody’s', () => {
+    expect(accountOf(put({}), { ...now, active: false })).toBeNull();
+  });
+
+  test.each([
+    ['changes an attribute', { title: 'b' }],
+    ['adds an attribute', { emails: [{ value: 'recovery@elsewhere' }] }],
+  ])('an enable or disable that %s besides is nobody’s', (_what, more) => {
+    expect(accountOf(put({ active: true, ...more }), { ...now, active: false })).toBeNull();
+    expect(accountOf(put({ active: false, ...more }), now)).toBeNull();
+  });
+
+  test('an enable or disable that leaves an attribute out is nobody’s', () => {
+    expect(accountOf(put({ active: false }), { ...now, displayName: 'Zoë' })).toBeNull();
+  });
+
+  test('what would erase an attribute that is not in the table is nobody’s', () => {
+    for (const more of [{}, { active: true }, { active: false }]) {
+      expect(accountOf(put(more), { ...now, roles: [{ value: 'auditor' }] })).toBeNull();
+    }
+  });
+
+  test('an id cannot pretend to be more than an id', () => {
+    refusal(call('DELETE', ['Users', (allowed(put({}), options).object as { id: string }).id]));
   });
 
   test.each([

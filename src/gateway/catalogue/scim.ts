@@ -9,6 +9,7 @@ import type { Json } from '../../canonical.ts';
 import {
   ATTRIBUTES,
   type Attribute,
+  type Attributes,
   type Call,
   FIRST_SECRET,
   type HttpCall,
@@ -27,17 +28,12 @@ import {
   USER,
   userBody,
 } from '../../connectors/scim/attributes.ts';
-import { fold, readBoolean, readGroup, readUser } from '../../connectors/scim/read.ts';
+import { fold, readBoolean, readGroup, readUser, type User } from '../../connectors/scim/read.ts';
 import type { Catalogue, Classification, Classified } from './contract.ts';
-
-/** For a PUT, which states a login although the object is named by its id: the gateway has to hold both together. */
-export interface ScimClassified extends Classified {
-  readonly login?: string;
-}
 
 /** Why not. */
 type Refusal = string;
-type Result = ScimClassified | Refusal;
+type Result = Classified | Refusal;
 
 const OPERATIONS = [
   'read User',
@@ -135,9 +131,9 @@ function write(
   { method, path, headers }: HttpCall,
   operation: (typeof OPERATIONS)[number],
   effect: Classified['effect'],
-  more: Partial<ScimClassified>,
+  more: Partial<Classified>,
   body?: Json,
-): ScimClassified {
+): Classified {
   const match = headers?.['if-match'];
   return {
     operation,
@@ -255,16 +251,47 @@ function create(call: HttpCall): Result {
   );
 }
 
-/** `active` decides. Without it a PUT is an update; with it, the attributes come along and are shown to the gateway. */
+/**
+ * A PUT says everything at once (RFC 7644 section 3.5.1), so by itself it can rename, let in and rewrite in one. Its
+ * object is therefore more than an id: it is the account of this id *if* it is now as the PUT takes for granted, which
+ * the gateway's own read has to confirm. Where it is not, the id stands for nobody, and the PUT is refused.
+ */
+interface Premise {
+  readonly id: string;
+  readonly login: string;
+  /** What has to be so already: for an update that the account is active, which a PUT would make it. */
+  readonly state: 'active' | null;
+  /** What has to be so already: for an enable or disable all attributes, so that only `active` changes. */
+  readonly attributes: Attributes | null;
+}
+
+/** No id of a path begins so: control characters are refused there. */
+const PREMISE = '\u0001premise ';
+const premised = (premise: Premise): { readonly id: string } => ({ id: `${PREMISE}${JSON.stringify(premise)}` });
+const readPremise = (id: string): Premise | null =>
+  id.startsWith(PREMISE) ? (JSON.parse(id.slice(PREMISE.length)) as Premise) : null;
+
+const holds = ({ login, state, attributes }: Premise, user: User): boolean =>
+  user.login === login &&
+  user.beyond.length === 0 &&
+  (state === null || user.state === state) &&
+  (attributes === null || ATTRIBUTES.every((name) => user.attributes[name] === attributes[name]));
+
+/** `active` decides; without it a PUT is an update. */
 function replace(call: HttpCall, id: string): Result {
   const said = readBody(call.body);
   if (typeof said === 'string') return said;
   const { attributes, active, login, password } = said;
   if (password) return 'a first secret is for a new account';
   const body = userBody(login!, attributes, { active });
-  const more = { object: { id }, attributes, login: login! };
-  if (active === undefined) return write(call, 'update User', 'update', more, body);
-  return active ? write(call, 'enable User', 'enable', more, body) : write(call, 'disable User', 'disable', more, body);
+  if (active === undefined) {
+    const object = premised({ id, login: login!, state: 'active', attributes: null });
+    return write(call, 'update User', 'update', { object, attributes }, body);
+  }
+  const object = premised({ id, login: login!, state: null, attributes });
+  return active
+    ? write(call, 'enable User', 'enable', { object }, body)
+    : write(call, 'disable User', 'disable', { object }, body);
 }
 
 /* ---- PATCH -------------------------------------------------------------------------------------------------------------- */
@@ -406,10 +433,17 @@ export const catalogue: Catalogue = {
     return typeof result === 'string' ? { ok: false, reason: result } : { ok: true, classified: result };
   },
 
-  resolveObject: (id) => ({
-    call: { kind: 'http', method: 'GET', path: ['Users', id] },
-    read: (reply) => ok(reply, readUser, id)?.login ?? null,
-  }),
+  resolveObject(named) {
+    const premise = readPremise(named);
+    const id = premise?.id ?? named;
+    return {
+      call: { kind: 'http', method: 'GET', path: ['Users', id] },
+      read(reply) {
+        const user = ok(reply, readUser, id);
+        return user && (premise === null || holds(premise, user)) ? user.login : null;
+      },
+    };
+  },
 
   resolveEntitlement: (ref) => ({
     call: { kind: 'http', method: 'GET', path: ['Groups', ref], query: { excludedAttributes: 'members' } },

@@ -1,0 +1,105 @@
+/**
+ * What is in force, from files that only the roster can have signed: trust root, roster chain, authority.
+ * Control, gateway and verifier each read and check them for themselves; nobody takes another's word.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checkRosterChain, membersOf, type Roster, type SignedRoster } from '../approval/roster.ts';
+import { checkSshSignature } from '../approval/sshsig.ts';
+import { checkTrustRoot, type TrustRoot } from '../approval/trust-root.ts';
+import { canonical, type Digest, parseCanonical, sha256 } from '../canonical.ts';
+import type { Instant } from '../clock.ts';
+import { Failure } from '../errors.ts';
+import { Authority } from './authority.ts';
+
+export const AUTHORITY_NAMESPACE = 'authority@writgate';
+
+/** What people sign: which authority takes the place of which. */
+export interface AuthorityTerm {
+  readonly v: 1;
+  readonly tenant: string;
+  /** From 1, each one more than the last. */
+  readonly serial: number;
+  /** Digest of the term before; null for the first. */
+  readonly previous: Digest | null;
+  /** Digest of the canonical authority. */
+  readonly authority: Digest;
+}
+
+export interface SignedAuthority {
+  /** Canonical `AuthorityTerm`. */
+  readonly term: string;
+  /** Canonical `Authority`. */
+  readonly document: string;
+  readonly signatures: readonly string[];
+}
+
+export interface InForce {
+  readonly trustRoot: TrustRoot;
+  readonly roster: Roster;
+  readonly term: AuthorityTerm;
+  readonly authority: Authority;
+  readonly authorityDigest: Digest;
+}
+
+export const termText = (term: AuthorityTerm): string => canonical(term);
+
+/** Who signed a term, by the keys in the roster; and how many of the root role it needs. */
+export function checkAuthority(
+  signed: SignedAuthority,
+  roster: Roster,
+): { readonly term: AuthorityTerm; readonly authority: Authority; readonly people: readonly string[]; readonly need: number } {
+  const term = parseCanonical(signed.term) as unknown as AuthorityTerm;
+  if (term.v !== 1 || term.tenant !== roster.tenant) {
+    throw new Failure('authority-invalid', `the authority is for tenant ${term.tenant}, the roster for ${roster.tenant}`);
+  }
+  if (sha256(signed.document) !== term.authority) {
+    throw new Failure('authority-invalid', 'the authority was edited after it was signed');
+  }
+  const members = new Set(
+    membersOf(roster, roster.root.role)
+      .filter(({ suspended }) => !suspended)
+      .map(({ person }) => person),
+  );
+  const people = new Set<string>();
+  for (const armored of signed.signatures) {
+    const check = checkSshSignature({ armored, namespace: AUTHORITY_NAMESPACE, message: signed.term });
+    const holder = check.ok ? roster.holders.get(check.publicKey.text) : undefined;
+    if (holder && members.has(holder.person)) people.add(holder.person);
+  }
+  const parsed = Authority.safeParse(parseCanonical(signed.document));
+  if (!parsed.success) throw new Failure('authority-invalid', `the authority has not its form: ${parsed.error.message}`);
+  return { term, authority: parsed.data, people: [...people], need: roster.root.people };
+}
+
+const fileText = async (folder: string, name: string): Promise<string> =>
+  readFile(join(folder, name), 'utf8').catch((cause) => {
+    throw new Failure('authority-invalid', `${name} cannot be read in ${folder}; \`writgate init\` makes it`, { cause });
+  });
+
+/**
+ * @param folder the data folder
+ * @param newest the newest serial that this process has believed before: an older one is a rollback
+ * @throws Failure `authority-invalid`
+ */
+export async function readInForce(folder: string, now: Instant, newest = 0): Promise<InForce> {
+  const [trustText, rosterFile, authorityFile] = await Promise.all([
+    fileText(folder, 'trust-root.json'),
+    fileText(folder, 'roster.json'),
+    fileText(folder, 'authority.json'),
+  ]);
+  const chain = JSON.parse(rosterFile) as readonly SignedRoster[];
+  const [genesis, ...successors] = chain;
+  const root = checkTrustRoot(trustText, genesis?.text ?? '');
+  if (!root.ok) throw new Failure('authority-invalid', `the trust root does not hold: ${root.reason}`);
+  const rosters = checkRosterChain({ genesis: root.genesis, successors, now });
+  if (!rosters.ok) throw new Failure('authority-invalid', `the roster does not hold: ${rosters.reason}`);
+  const { term, authority, people, need } = checkAuthority(JSON.parse(authorityFile) as SignedAuthority, rosters.head);
+  if (people.length < need) {
+    throw new Failure('authority-invalid', `${people.length} of ${need} people have signed the authority`);
+  }
+  if (term.serial < newest) {
+    throw new Failure('authority-invalid', `authority ${term.serial} was in force before ${newest}: somebody rolls back`);
+  }
+  return { trustRoot: root.trustRoot, roster: rosters.head, term, authority, authorityDigest: term.authority };
+}

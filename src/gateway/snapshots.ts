@@ -1,0 +1,62 @@
+/** The snapshots that this gateway attested, opened from its own records: what evidence is read from. */
+import type { KeyObject } from 'node:crypto';
+import { join } from 'node:path';
+import type { Authority } from '../authority/authority.ts';
+import type { Database } from '../store/database.ts';
+import { type OpenSnapshot, openSnapshot, type RecordProof } from '../source/open.ts';
+import { lastAccepted } from './feed.ts';
+import type { Attested } from './subject.ts';
+
+export interface Snapshots {
+  /** The newest accepted snapshot of a feed, or null. */
+  (feed: string): Promise<Attested | null>;
+  /** A newer one has come. */
+  forget(feed: string): void;
+  prove(feed: string, id: string, key: string): RecordProof | null;
+}
+
+export function openSnapshots(database: Database, folder: string, authority: () => Authority, key: KeyObject): Snapshots {
+  const open = new Map<string, Promise<{ attested: Attested; snapshot: OpenSnapshot } | null>>();
+
+  async function load(feed: string) {
+    const statement = await lastAccepted(database, authority().tenant, feed, key);
+    if (statement === null) return null;
+    const snapshot = openSnapshot(join(folder, feed), statement.id);
+    const attested: Attested = {
+      id: statement.id,
+      verdict: statement.verdict,
+      asOf: statement.asOf === null ? null : Date.parse(statement.asOf),
+      find: async (record) => {
+        const found = snapshot.find(record);
+        return found === null || found === 'quarantined' ? found : { row: found.row };
+      },
+    };
+    return { attested, snapshot };
+  }
+
+  const newest = async (feed: string): Promise<Attested | null> => {
+    let loading = open.get(feed);
+    if (!loading) {
+      loading = load(feed);
+      open.set(feed, loading);
+      loading.catch(() => open.delete(feed));
+    }
+    return (await loading)?.attested ?? null;
+  };
+  return Object.assign(newest, {
+    forget(feed: string) {
+      const old = open.get(feed);
+      open.delete(feed);
+      // Whoever is reading it still has it; it is closed when nobody can be.
+      void old?.then((entry) => setImmediate(() => entry?.snapshot.close())).catch(() => undefined);
+    },
+    prove(feed: string, id: string, record: string) {
+      const snapshot = openSnapshot(join(folder, feed), id);
+      try {
+        return snapshot.prove(record);
+      } finally {
+        snapshot.close();
+      }
+    },
+  });
+}

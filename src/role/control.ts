@@ -1,0 +1,186 @@
+/**
+ * The control role: plans, decides, collects approvals, seals writs, advances changes, and sequences the ledger.
+ * It holds no credential of any target and no approver's key, and the gateway believes none of its database.
+ */
+import { join } from 'node:path';
+import { readInForce } from '../authority/force.ts';
+import { systemClock, systemRandom } from '../clock.ts';
+import type { Observed, Receipt, Task } from '../connector/contract.ts';
+import { connectPipe, type Handlers, listenPipe, type Peer } from '../connector/pipe.ts';
+import type { Fetched, World } from '../control/world.ts';
+import { decider } from '../decision/decide.ts';
+import { loadPolicies, readDefaultPolicies } from '../decision/policy.ts';
+import { compileRules } from '../identity/rules.ts';
+import { openLog, type Log } from '../ledger/log.ts';
+import { createSigner, parseVerifier } from '../ledger/note.ts';
+import { drainOutbox, keepBodies, openOutbox } from '../ledger/outbox.ts';
+import type { Submission } from '../ledger/scribe.ts';
+import { databaseHead } from '../ledger/store-head.ts';
+import { parseCheckpoint } from '../ledger/checkpoint.ts';
+import { parseNote } from '../ledger/note.ts';
+import { openSnapshot } from '../source/open.ts';
+import { type Database, openDatabase, packageFolder } from '../store/database.ts';
+import { migrate } from '../store/migrate.ts';
+import { readConnection } from '../store/prepare.ts';
+import { ed25519PublicKey } from '../writ/writ.ts';
+import type { Looked, LookOrder } from '../verification/look.ts';
+import { readKey } from './key.ts';
+import { type Place, placeOf } from './place.ts';
+
+export interface Control {
+  readonly world: World;
+  readonly log: Log;
+  readonly place: Place;
+  readonly database: Database;
+  readonly demo: boolean;
+  /** Seals what the outbox holds; resolves when the ledger has all of it. */
+  settle(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function startControl(folder: string): Promise<Control> {
+  const place = placeOf(folder);
+  const clock = systemClock;
+  const random = systemRandom;
+  const database = openDatabase(await readConnection(folder, 'control'), { maxConnections: 16 });
+  await migrate(database, join(packageFolder(), 'src', 'store', 'control'), 'control');
+  const inForce = await readInForce(folder, clock.now());
+  const { tenant } = inForce.authority;
+  const logVerifier = parseVerifier(inForce.trustRoot.logKey);
+  const log = await openLog({
+    folder: place.ledger,
+    origin: logVerifier.name,
+    signer: createSigner(logVerifier.name, await readKey(folder, 'log')),
+    head: databaseHead(database, tenant),
+  });
+
+  /* ---- the ledger, for the other roles and for our own outbox ---- */
+  const handlers: Handlers = {
+    ping: () => ({ role: 'control' }),
+    'ledger.submit': async (params) => {
+      const { submissions } = params as { submissions: readonly Submission[] };
+      const entries = submissions.map(({ entry }) => Buffer.from(entry, 'base64'));
+      const sealed = await log.submitAll(entries);
+      const checkpoint = sealed[sealed.length - 1]?.checkpoint ?? log.checkpoint();
+      const size = parseCheckpoint(parseNote(checkpoint)?.text ?? '')?.size ?? log.size;
+      await keepBodies(
+        database,
+        tenant,
+        submissions.map(({ body, salt }, position) => ({
+          index: sealed[position]?.index ?? -1,
+          entry: entries[position] as Buffer,
+          body,
+          salt,
+        })),
+      );
+      const placed = await Promise.all(
+        sealed.map(async ({ index }) => ({ index, proof: await log.inclusion(index, size) })),
+      );
+      return { checkpoint, placed };
+    },
+    'ledger.consistency': (params) => {
+      const { from, to } = params as { from: number; to: number };
+      return log.consistency(from, to);
+    },
+    'ledger.cosigned': async (params) => {
+      await log.publishCosigned((params as { note: string }).note);
+      return null;
+    },
+  };
+  const listener = await listenPipe(place.socket('control'), handlers);
+
+  let draining: Promise<void> | null = null;
+  const settle = (): Promise<void> => {
+    draining ??= (async () => {
+      while ((await drainOutbox(database, tenant, async (entries) => (await log.submitAll(entries)).map(({ index }) => index))) > 0);
+    })().finally(() => {
+      draining = null;
+    });
+    return draining;
+  };
+  const drainTimer = setInterval(() => void settle().catch(() => undefined), 200);
+  drainTimer.unref();
+
+  /* ---- the neighbours ---- */
+  const observers = new Map<number, (observed: readonly Observed[]) => Promise<void>>();
+  let lastObservation = 0;
+  const peers = new Map<string, Promise<Peer>>();
+  function peerOf(role: 'gateway' | 'verifier' | 'worker'): Promise<Peer> {
+    const known = peers.get(role);
+    if (known) return known;
+    const connecting = connectPipe(place.socket(role), {
+      observed: async (params) => {
+        const { id, observed } = params as { id: number; observed: readonly Observed[] };
+        await observers.get(id)?.(observed);
+        return null;
+      },
+    });
+    peers.set(role, connecting);
+    const forget = () => {
+      if (peers.get(role) === connecting) peers.delete(role);
+    };
+    connecting.then((peer) => peer.closed.then(forget), forget);
+    return connecting;
+  }
+  const ask = async <T>(role: 'gateway' | 'verifier' | 'worker', method: string, params: unknown): Promise<T> =>
+    (await (await peerOf(role)).request(method, params)) as T;
+
+  const policies = loadPolicies(readDefaultPolicies());
+  const world: World = {
+    database,
+    authority: inForce.authority,
+    authorityDigest: inForce.authorityDigest,
+    roster: inForce.roster,
+    logOrigin: logVerifier.name,
+    rules: compileRules(inForce.authority),
+    decide: decider(policies),
+    policyDigest: policies.policyDigest,
+    decisionKey: await readKey(folder, 'decision'),
+    verifierKey: ed25519PublicKey(inForce.trustRoot.verifierKey),
+    gateway: {
+      fetch: (feed) => ask<Fetched>('gateway', 'fetch', { feed }),
+      rows: (feed, id) => {
+        const snapshot = openSnapshot(join(place.snapshots, feed), id);
+        return { quarantined: snapshot.quarantined(), records: () => snapshot.records(), close: () => snapshot.close() };
+      },
+      admit: async (writ) => {
+        await ask('gateway', 'admit', { writ });
+      },
+      own: (writ, seq) => ask('gateway', 'own', { writ, seq }),
+    },
+    worker: {
+      apply: (connector, writ, task: Task) =>
+        ask<{ receipt: Receipt; refusal: string | null }>('worker', 'apply', { connector, writ, task }),
+      observe: async (connector, onChunk) => {
+        const id = ++lastObservation;
+        observers.set(id, onChunk);
+        try {
+          await ask('worker', 'observe', { connector, id });
+        } finally {
+          observers.delete(id);
+        }
+      },
+    },
+    verifier: { look: (order: LookOrder) => ask<Looked>('verifier', 'look', { order }) },
+    record: openOutbox(tenant, clock, random),
+    clock,
+    random,
+  };
+
+  return {
+    world,
+    log,
+    place,
+    database,
+    demo: inForce.trustRoot.demo,
+    settle,
+    async close() {
+      clearInterval(drainTimer);
+      await settle().catch(() => undefined);
+      await listener.close();
+      for (const peer of peers.values()) (await peer.catch(() => null))?.close();
+      await log.close();
+      await database.close();
+    },
+  };
+}

@@ -1,0 +1,277 @@
+/**
+ * The gateway role: the only holder of writer credentials. It attests feeds, checks writs, performs calls, spends
+ * budgets, cosigns the ledger; and it reads the signed authority for itself.
+ */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isoTime, systemClock, systemRandom } from '../clock.ts';
+import { sha256 } from '../canonical.ts';
+import { type InForce, readInForce } from '../authority/force.ts';
+import type { Call } from '../connector/contract.ts';
+import { connectPipe, type Connection, type Handlers, listenPipe, type Listener, type Peer } from '../connector/pipe.ts';
+import { CallShape } from '../connector/shape.ts';
+import { Failure } from '../errors.ts';
+import { openBindings } from '../gateway/binding.ts';
+import { openBox, sealBox } from '../gateway/box.ts';
+import { catalogue as ldapCatalogue } from '../gateway/catalogue/ldap.ts';
+import { catalogue as postgresCatalogue } from '../gateway/catalogue/postgres.ts';
+import { catalogue as scimCatalogue } from '../gateway/catalogue/scim.ts';
+import { openCredentials } from '../gateway/credential.ts';
+import { fetchFeed } from '../gateway/feed.ts';
+import { openGate } from '../gateway/gate.ts';
+import { openSubjects } from '../gateway/subject.ts';
+import { openJournal } from '../gateway/journal.ts';
+import { openHttp } from '../gateway/perform/http.ts';
+import { openLdap } from '../gateway/perform/ldap.ts';
+import { openSql } from '../gateway/perform/sql.ts';
+import { openSpender } from '../gateway/spend.ts';
+import { openSnapshots } from '../gateway/snapshots.ts';
+import { openTargets } from '../gateway/target.ts';
+import { openTokens } from '../gateway/token.ts';
+import { witnessHead } from '../gateway/witnessed.ts';
+import { COSIGNATURE, createSigner, parseVerifier } from '../ledger/note.ts';
+import { parseCheckpoint } from '../ledger/checkpoint.ts';
+import { parseNote } from '../ledger/note.ts';
+import { openScribe, type Submit } from '../ledger/scribe.ts';
+import { createWitness } from '../ledger/witness.ts';
+import { openDatabase, packageFolder } from '../store/database.ts';
+import { migrate } from '../store/migrate.ts';
+import { readConnection } from '../store/prepare.ts';
+import { ed25519PublicKey, rawPublicKey, type Writ } from '../writ/writ.ts';
+import { publicKeyOf, readKey, readKeyText } from './key.ts';
+import { placeOf } from './place.ts';
+
+export const CATALOGUES = { scim: scimCatalogue, ldap: ldapCatalogue, postgres: postgresCatalogue };
+export const PERFORMERS = { scim: openHttp, ldap: openLdap, postgres: openSql };
+
+export async function startGateway(folder: string, configFolder: string): Promise<Listener> {
+  const place = placeOf(folder);
+  const clock = systemClock;
+  const random = systemRandom;
+  const database = openDatabase(await readConnection(folder, 'gateway'));
+  await migrate(database, join(packageFolder(), 'src', 'store', 'gateway'), 'gateway');
+
+  const key = await readKey(folder, 'gateway');
+  const boxKey = await readKeyText(folder, 'gatewayBox');
+  let inForce: InForce = await believe();
+
+  /** Reads the signed files, and never goes back behind what was in force before. */
+  async function believe(): Promise<InForce> {
+    const rows = await database.query<{ kind: string; serial: number; digest: string }>('select kind, serial, digest from head');
+    const newest = rows.find(({ kind }) => kind === 'authority');
+    const read = await readInForce(folder, clock.now(), newest?.serial ?? 0);
+    if (newest && newest.serial === read.term.serial && newest.digest !== read.authorityDigest) {
+      throw new Failure('authority-invalid', `another authority ${newest.serial} was in force before`);
+    }
+    if (rawPublicKey(key) !== read.trustRoot.gatewayKey) {
+      throw new Failure('authority-invalid', 'this gateway’s key is not the one in the trust root');
+    }
+    await database.query(
+      `insert into head (tenant, kind, serial, digest) values ($1, 'authority', $2, $3)
+       on conflict (tenant, kind) do update set serial = excluded.serial, digest = excluded.digest where head.serial < excluded.serial`,
+      [read.authority.tenant, read.term.serial, read.authorityDigest],
+    );
+    return read;
+  }
+
+  /* ---- the ledger: written through control's sequencer, witnessed here ---- */
+  const logKey = parseVerifier(inForce.trustRoot.logKey);
+  let control: Peer | null = null;
+  async function controlPeer(): Promise<Peer> {
+    if (control) return control;
+    const peer = await connectPipe(place.socket('control'));
+    void peer.closed.then(() => {
+      if (control === peer) control = null;
+    });
+    control = peer;
+    return peer;
+  }
+  const submit: Submit = async (submissions) =>
+    (await (await controlPeer()).request('ledger.submit', { submissions })) as Awaited<ReturnType<Submit>>;
+  const witness = createWitness({
+    key: createSigner(`${logKey.name}/witness`, await readKey(folder, 'witness'), COSIGNATURE),
+    logKey,
+    store: witnessHead(database, logKey.name),
+    clock,
+  });
+  let newestSeen: string | null = null;
+  let cosigning = false;
+  /** Cosigns the newest checkpoint that was seen; those in between are covered by it. */
+  async function cosign(): Promise<void> {
+    if (cosigning) return;
+    cosigning = true;
+    try {
+      for (let note = newestSeen; note !== null; note = newestSeen) {
+        newestSeen = null;
+        const size = parseCheckpoint(parseNote(note)?.text ?? '')?.size ?? 0;
+        const from = await witness.size();
+        if (size <= from) continue;
+        const peer = await controlPeer();
+        const hashes = from === 0 ? [] : ((await peer.request('ledger.consistency', { from, to: size })) as string[]);
+        const cosigned = await witness.cosign(note, { from, hashes });
+        if (!cosigned.ok) {
+          console.error(`ALARM: the ledger’s checkpoint ${size} is not an extension of ${from}: ${cosigned.reason}`);
+          return;
+        }
+        await peer.request('ledger.cosigned', { note: note + cosigned.line });
+      }
+    } catch {
+      // The sequencer is away; the next checkpoint that is seen covers this one.
+    } finally {
+      cosigning = false;
+    }
+  }
+  const scribe = openScribe({
+    role: 'gateway',
+    tenant: inForce.authority.tenant,
+    key,
+    logKey,
+    submit,
+    journal: openJournal(database),
+    seen: (checkpoint) => {
+      newestSeen = checkpoint;
+      void cosign();
+    },
+    clock,
+    random,
+  });
+  const catchUp = setInterval(() => void scribe.catchUp().catch(() => 0), 2_000);
+  catchUp.unref();
+
+  /* ---- the gate ---- */
+  const authority = () => inForce.authority;
+  const targets = openTargets(PERFORMERS, authority, () => inForce.trustRoot.demo);
+  const credentials = openCredentials(place.secrets, boxKey, authority, clock);
+  const snapshots = openSnapshots(database, place.snapshots, authority, publicKeyOf(key));
+  const bindings = openBindings(
+    database,
+    authority,
+    CATALOGUES,
+    async (name, call) => {
+      const connector = authority().connectors[name];
+      if (!connector) return { kind: 'refused', code: 'out-of-scope', message: `${name} is not in the register` };
+      return targets.perform(connector.on, call, await credentials.of({ name, ...connector }));
+    },
+    clock,
+  );
+  let subjects = openSubjects(inForce.authority, snapshots);
+  const spender = openSpender(database, authority, clock);
+  const [publicBoxKey, verifierBox] = await Promise.all([readPublicBox(folder, 'gateway'), readPublicBox(folder, 'verifier')]);
+
+  const gate = openGate({
+    force: () => ({
+      authority: inForce.authority,
+      authorityDigest: inForce.authorityDigest,
+      roster: inForce.roster,
+      logOrigin: logKey.name,
+      decisionKey: ed25519PublicKey(inForce.trustRoot.controlKey),
+    }),
+    catalogues: CATALOGUES,
+    targets,
+    credentials,
+    bindings,
+    spender,
+    scribe,
+    subjectOf: (leaf, now) => subjects(leaf, now),
+    async keepFirstSecret(system, login, secret) {
+      await database.query(
+        `insert into first_secret (tenant, system, login, sealed, made_at) values ($1, $2, $3, $4, $5)
+         on conflict (tenant, system, login) do update set sealed = excluded.sealed, made_at = excluded.made_at`,
+        [authority().tenant, system, login, sealBox(secret, publicBoxKey, random), isoTime(clock.now())],
+      );
+      await mkdir(place.firstSecrets, { recursive: true, mode: 0o700 });
+      await writeFile(firstSecretPath(place.firstSecrets, system, login), sealBox(secret, verifierBox, random), { mode: 0o600 });
+    },
+    clock,
+    random,
+  });
+  const tokens = openTokens(clock, random);
+
+  const handlers = (connection: Connection): Handlers => ({
+    ping: () => ({ role: 'gateway', authority: inForce.term.serial }),
+    reload: async () => {
+      inForce = await believe();
+      subjects = openSubjects(inForce.authority, snapshots);
+      return { authority: inForce.term.serial };
+    },
+    fetch: async (params) => {
+      const { feed } = params as { feed: string };
+      const snapshot = await fetchFeed(
+        { authority, database, configFolder, snapshots: place.snapshots, key, publicKey: publicKeyOf(key), clock },
+        feed,
+      );
+      const { statement, signed, judgement } = snapshot;
+      snapshots.forget(feed);
+      await scribe.write('gateway.snapshot', { feed, snapshot: statement.id }, { statement: signed }, { mayWait: false });
+      return {
+        feed,
+        id: statement.id,
+        verdict: statement.verdict,
+        asOf: statement.asOf === null ? null : Date.parse(statement.asOf),
+        asOfKind: statement.asOfKind,
+        receivedAt: Date.parse(statement.receivedAt),
+        records: statement.records,
+        rawDigest: statement.rawDigest,
+        findings: judgement.findings,
+        unchanged: false,
+        statement: JSON.stringify(signed),
+      };
+    },
+    admit: (params) => gate.admit((params as { writ: Writ }).writ),
+    own: async (params) => {
+      const { writ, seq } = params as { writ: string; seq: number };
+      const reply = await gate.passOwn(writ, seq);
+      return reply.kind === 'sql' ? { ok: true, message: reply.message } : { ok: false, message: 'message' in reply ? reply.message : reply.kind };
+    },
+    token: (params) => {
+      const { connector } = params as { connector: string };
+      if (!authority().connectors[connector]) throw new Failure('token-refused', `${connector} is not in the register`);
+      return tokens.issue(connector, connection);
+    },
+    call: async (params) => {
+      const { token, writ, call } = params as { token: string; writ: string | null; call: unknown };
+      const connector = tokens.check(token, connection);
+      const shaped = CallShape.safeParse(call);
+      if (!shaped.success) {
+        return { kind: 'refused', code: 'not-classified', message: 'the call has not the form of any protocol' };
+      }
+      return gate.pass(connector, writ, shaped.data as Call);
+    },
+    // Once, to whoever may open this socket, which is not control's to give: then it is gone.
+    firstSecret: async (params) => {
+      const { system, login } = params as { system: string; login: string };
+      const row = await database.maybe<{ sealed: string }>(
+        'delete from first_secret where tenant = $1 and system = $2 and login = $3 returning sealed',
+        [authority().tenant, system, login],
+      );
+      if (!row) throw new Failure('not-found', `no first secret of ${login} on ${system} waits: none was made, or it was delivered`);
+      await scribe.write('gateway.delivered', { system }, { login }, { mayWait: false });
+      return { secret: openBox(row.sealed, boxKey) };
+    },
+    budget: async () => ({
+      grants: await spender.used('grants'),
+      removals: await spender.used('removals'),
+      envelope: authority().envelope ?? null,
+    }),
+    prove: async (params) => {
+      const { feed, id, key: record } = params as { feed: string; id: string; key: string };
+      return snapshots.prove(feed, id, record);
+    },
+  });
+  const listener = await listenPipe(place.socket('gateway'), handlers);
+  return {
+    async close() {
+      clearInterval(catchUp);
+      await listener.close();
+      await targets.close();
+      await database.close();
+    },
+  };
+}
+
+export const firstSecretPath = (folder: string, system: string, login: string): string =>
+  join(folder, `${sha256(`${system}\u0000${login}`).slice(0, 32)}.sealed`);
+
+/** Public box keys lie beside the trust root: they are no secret, and whoever swaps one gets nothing that opens. */
+export const readPublicBox = async (folder: string, role: 'gateway' | 'verifier'): Promise<string> =>
+  (await readFile(join(folder, `${role}.box.pub`), 'utf8')).trim();

@@ -1,0 +1,28 @@
+/** Where things lie in a data folder, and the sockets of the roles. */
+import { userInfo, tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { sha256 } from '../canonical.ts';
+
+export interface Place {
+  readonly folder: string;
+  readonly ledger: string;
+  readonly snapshots: string;
+  readonly secrets: string;
+  /** First secrets of new accounts, sealed to the verifier, who presents them again after a removal. */
+  readonly firstSecrets: string;
+  readonly socket: (role: 'control' | 'gateway' | 'verifier' | 'worker' | 'api') => string;
+}
+
+export function placeOf(folder: string): Place {
+  const absolute = resolve(folder);
+  // A Unix socket's path has at most 107 bytes, and nobody chooses his folders for that.
+  const sockets = join(tmpdir(), `writgate-${userInfo().uid}-${sha256(absolute).slice(0, 12)}`);
+  return {
+    folder: absolute,
+    ledger: join(absolute, 'ledger'),
+    snapshots: join(absolute, 'snapshots'),
+    secrets: join(absolute, 'secrets'),
+    firstSecrets: join(absolute, 'first-secrets'),
+    socket: (role) => join(sockets, `${role}.sock`),
+  };
+}

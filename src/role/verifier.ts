@@ -1,0 +1,180 @@
+/**
+ * The verifier role: looks whether it is true, with credentials and a signing key of its own. It can read and nothing
+ * else: its calls are classified by the same catalogues, and whatever is not a read is refused before it leaves.
+ */
+import { readFile } from 'node:fs/promises';
+import { type Authority, protocolOf } from '../authority/authority.ts';
+import { type InForce, readInForce } from '../authority/force.ts';
+import { nameOnSystem, optionsOf } from '../authority/target.ts';
+import { systemClock, systemRandom } from '../clock.ts';
+import { type PerformCall, type Runner, startRunner } from '../connector/confinement.ts';
+import type { Question, Reply, Sighting } from '../connector/contract.ts';
+import { connectPipe, type Handlers, listenPipe, type Listener, type Peer } from '../connector/pipe.ts';
+import { Failure } from '../errors.ts';
+import { openBox } from '../gateway/box.ts';
+import { openCredentials } from '../gateway/credential.ts';
+import { checkScope, connectorFor } from '../gateway/scope.ts';
+import { openTargets } from '../gateway/target.ts';
+import { parseVerifier } from '../ledger/note.ts';
+import { openScribe, type Submit } from '../ledger/scribe.ts';
+import { isMechanism } from '../plan/change.ts';
+import { judge, type Looked, type LookOrder, signVerification, type VerificationBody } from '../verification/look.ts';
+import { CATALOGUES, firstSecretPath, PERFORMERS } from './gateway.ts';
+import { readKey, readKeyText } from './key.ts';
+import { placeOf } from './place.ts';
+import { rawPublicKey } from '../writ/writ.ts';
+
+/** A target may need a moment until a read shows what a write did; after this it is contradicted. */
+const PATIENCE_MS = [0, 150, 600, 1500];
+
+export async function startVerifier(folder: string): Promise<Listener> {
+  const place = placeOf(folder);
+  const clock = systemClock;
+  let inForce: InForce = await readInForce(folder, clock.now());
+  const key = await readKey(folder, 'verifier');
+  const boxKey = await readKeyText(folder, 'verifierBox');
+  if (rawPublicKey(key) !== inForce.trustRoot.verifierKey) {
+    throw new Failure('authority-invalid', 'this verifier’s key is not the one in the trust root');
+  }
+  const authority = (): Authority => inForce.authority;
+  const targets = openTargets(PERFORMERS, authority, () => inForce.trustRoot.demo);
+  const credentials = openCredentials(place.secrets, boxKey, authority, clock);
+  const runners = new Map<string, Runner>();
+  let control: Peer | null = null;
+  const submit: Submit = async (submissions) => {
+    if (control === null) {
+      const peer = await connectPipe(place.socket('control'));
+      void peer.closed.then(() => {
+        if (control === peer) control = null;
+      });
+      control = peer;
+    }
+    return (await control.request('ledger.submit', { submissions })) as Awaited<ReturnType<Submit>>;
+  };
+  const scribe = openScribe({
+    role: 'verifier',
+    tenant: inForce.authority.tenant,
+    key,
+    logKey: parseVerifier(inForce.trustRoot.logKey),
+    submit,
+    journal: null,
+    seen: () => undefined,
+    clock,
+    random: systemRandom,
+  });
+
+  function readerOf(system: string): { perform: PerformCall; runner: Runner } | string {
+    const target = authority().targets[system];
+    const connector = connectorFor(authority(), system, 'verify');
+    if (!target || !connector) return `no connector may verify ${system}`;
+    const catalogue = CATALOGUES[protocolOf(target)];
+    const perform: PerformCall = async (call): Promise<Reply> => {
+      const classification = catalogue.classify(call, optionsOf(target));
+      if (!classification.ok) return { kind: 'refused', code: 'not-classified', message: classification.reason };
+      const { classified } = classification;
+      if (classified.effect !== 'read') {
+        return { kind: 'refused', code: 'out-of-scope', message: `a verifier only reads, this is ${classified.operation}` };
+      }
+      const scope = checkScope(connector, classified.operation, 'read', null);
+      if (!scope.ok) return { kind: 'refused', code: 'out-of-scope', message: scope.why };
+      return targets.perform(system, classified.call, await credentials.of(connector));
+    };
+    let runner = runners.get(connector.name);
+    if (!runner) {
+      runner = startRunner(protocolOf(target));
+      runners.set(connector.name, runner);
+    }
+    return { perform, runner };
+  }
+
+  async function sight(order: LookOrder): Promise<Sighting> {
+    const nothing = (message: string): Sighting => ({
+      account: null,
+      id: null,
+      attributes: null,
+      holds: null,
+      path: 'none',
+      message,
+    });
+    const { system, object, entitlement } = order.tuple;
+    const reader = readerOf(system);
+    const target = authority().targets[system];
+    if (typeof reader === 'string' || !target) return nothing(typeof reader === 'string' ? reader : `${system} is no target`);
+    const configured = entitlement === null ? undefined : authority().entitlements[entitlement];
+    const name =
+      entitlement === null || isMechanism(entitlement) ? entitlement : configured ? nameOnSystem(target, configured) : null;
+    if (entitlement !== null && name === null) return nothing(`${entitlement} is no configured entitlement`);
+    const question: Question = {
+      account: { login: object, id: order.id },
+      ...(name === null ? {} : { entitlement: name }),
+    };
+    try {
+      return await reader.runner.look(optionsOf(target), question, reader.perform);
+    } catch (thrown) {
+      return nothing(thrown instanceof Error ? thrown.message : String(thrown));
+    }
+  }
+
+  /** Presents the account's first secret, where the verifier has it: the old access, tried again. */
+  async function present(system: string, login: string): Promise<VerificationBody['presented']> {
+    const sealed = await readFile(firstSecretPath(place.firstSecrets, system, login), 'utf8').catch(() => null);
+    return sealed === null ? null : targets.present(system, login, openBox(sealed.trim(), boxKey));
+  }
+
+  async function look(order: LookOrder): Promise<Looked> {
+    const { tuple } = order;
+    let sighting = await sight(order);
+    let judged = judge(tuple, order.attributes, sighting);
+    for (const pauseMs of PATIENCE_MS.slice(1)) {
+      if (judged.verdict === 'confirmed') break;
+      await clock.sleep(pauseMs);
+      sighting = await sight(order);
+      judged = judge(tuple, order.attributes, sighting);
+    }
+    let presented: VerificationBody['presented'] = null;
+    if (judged.verdict === 'confirmed' && judged.mechanism === 'account') {
+      presented = await present(tuple.system, tuple.object);
+      // The target says that the account is stopped, and lets its owner in.
+      if ((tuple.effect === 'disable' || tuple.effect === 'delete') && presented === 'accepted') {
+        judged = { ...judged, verdict: 'contradicted', saw: 'its old password still lets it in' };
+      }
+    }
+    const body: VerificationBody = {
+      v: 1,
+      tenant: order.tenant,
+      plan: order.plan,
+      change: order.change,
+      tuple,
+      verdict: judged.verdict,
+      mechanism: judged.mechanism,
+      path: sighting.path,
+      saw: judged.saw,
+      presented,
+      at: clock.now(),
+    };
+    const signed = signVerification(body, key);
+    const sealed = await scribe.write('verifier.looked', { change: order.change, plan: order.plan }, { verification: signed }, { mayWait: true });
+    // What the ledger has not heard closes nothing.
+    if (!sealed.ok) throw new Failure('ledger-away', sealed.why);
+    return { ...signed, id: sighting.id, attributes: sighting.attributes, account: sighting.account };
+  }
+
+  const handlers: Handlers = {
+    ping: () => ({ role: 'verifier' }),
+    reload: async () => {
+      inForce = await readInForce(folder, clock.now(), inForce.term.serial);
+      for (const runner of runners.values()) await runner.stop();
+      runners.clear();
+    },
+    look: (params) => look((params as { order: LookOrder }).order),
+  };
+  const listener = await listenPipe(place.socket('verifier'), handlers);
+  return {
+    async close() {
+      await listener.close();
+      await Promise.all([...runners.values()].map((runner) => runner.stop()));
+      await targets.close();
+      control?.close();
+    },
+  };
+}
