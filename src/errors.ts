@@ -151,6 +151,12 @@ export const CODES = define({
     meaning: 'A connector’s token is unknown, expired, or belongs to another connection.',
     remedy: 'The worker asks the gateway for a new one; tokens live five minutes.',
   },
+  'plan-refused': {
+    status: 409,
+    exit: 3,
+    meaning: 'A plan would do more than its limits allow, and refused itself.',
+    remedy: 'Look at it with `writgate plan show P`; if it is right, `writgate approve P --over-limit` asks people.',
+  },
   'writ-invalid': {
     status: 403,
     exit: 3,

@@ -47,10 +47,14 @@ export function checkEvidence(leaf: Leaf, facts: EnvelopeFacts): EnvelopeVerdict
   const who = `${leaf.subject.feed}:${leaf.subject.key}`;
   const { subject, boundTo } = facts;
   if (subject.evidence !== 'fresh') return outside(`the newest snapshot of ${leaf.subject.feed} is ${subject.evidence}, not fresh`);
+  // Adopting binds and grants nothing: what somebody who left still has must be taken under management to be removed.
+  if (leaf.effect === 'adopt') {
+    return boundTo === null ? { inside: true } : outside(`${leaf.system} ${leaf.object} is bound to ${boundTo.feed}:${boundTo.key}`);
+  }
   if (subject.person === null) return outside(`${who} has no usable record in the newest snapshot`);
   if (!subject.person.active) return outside(`${who} is not active`);
   if (boundTo === null) {
-    if (leaf.effect !== 'create' && leaf.effect !== 'adopt') return outside(`${leaf.system} ${leaf.object} is not bound to anybody`);
+    if (leaf.effect !== 'create') return outside(`${leaf.system} ${leaf.object} is not bound to anybody`);
   } else if (boundTo.feed !== leaf.subject.feed || boundTo.key !== leaf.subject.key) {
     return outside(`${leaf.system} ${leaf.object} belongs to ${boundTo.feed}:${boundTo.key}, not to ${who}`);
   }

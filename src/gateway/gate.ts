@@ -19,6 +19,7 @@ import { type Digest, digestOf } from '../canonical.ts';
 import { type Clock, type Instant, isoTime, type Random } from '../clock.ts';
 import type { Call, Reply } from '../connector/contract.ts';
 import { Failure, type Code } from '../errors.ts';
+import { isProtected } from '../identity/login.ts';
 import { type Leaf, signedQuorumOf, tupleOf } from '../plan/change.ts';
 import { ADDING, type Tuple, tupleKey } from '../writ/tuple.ts';
 import { type OpenWrit, openWrit, type Writ } from '../writ/writ.ts';
@@ -166,6 +167,10 @@ export function openGate(world: GateWorld): Gate {
   /** Evidence and envelope at this moment; null when the change may be made. */
   async function objection(entry: Held, leaf: Leaf): Promise<Reply | null> {
     const now = world.clock.now();
+    const target = world.force().authority.targets[leaf.system];
+    if (target === undefined || isProtected(target, leaf.object)) {
+      return refused('outside-envelope', `${describe(leaf)}: the account is protected, and no signature lifts that`);
+    }
     const facts = await factsOf(leaf, now);
     if (entry.people === null) {
       const verdict = checkEnvelope(world.force().authority, leaf, facts, now);

@@ -3,6 +3,7 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { afterAll } from 'vitest';
 import { systemRandom } from '../clock.ts';
 import { checkLedger, type LedgerReport, type TrustedKeys } from './check.ts';
 import { type Disk, type DiskFile, systemDisk } from './disk.ts';
@@ -16,7 +17,14 @@ export const logKey = formatVerifier(signer.verifier);
 export const gateway = generateKeyPairSync('ed25519');
 export const roleKeys = { gateway: [gateway.publicKey] };
 
-export const newFolder = (): string => mkdtempSync(join(tmpdir(), 'writgate-ledger-'));
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+export function newFolder(): string {
+  folders.push(mkdtempSync(join(tmpdir(), 'writgate-ledger-')));
+  return folders.at(-1)!;
+}
 
 let count = 0;
 export function newEntry(by: Role = 'control'): Buffer {
@@ -62,7 +70,7 @@ export function mortalDisk(at = Number.POSITIVE_INFINITY, fault: Fault = 'undone
 
   async function step(what: string, path: string, act: () => Promise<void>, half: () => Promise<void> = act): Promise<void> {
     if (dead) throw new Death(`${what} after death`);
-    steps.push(`${what} ${basename(path)}`);
+    steps.push(`${what} ${basename(path).replace(/^journal.*/, 'journal')}`);
     if (steps.length - 1 !== at) return act();
     dead = true;
     if (fault === 'torn') await half();

@@ -48,7 +48,7 @@ describe('a CSV file is refused', () => {
     ['when the last column has no name', 'id,name,\n1,2,\n', 'header', 'column 3 of 3'],
     ['when a column is there twice', 'id,name,name\n1,a,b\n', 'header', '"name" twice'],
     ['when a column is there twice but for blanks', 'id,name, name \n1,a,b\n', 'header', 'twice'],
-    ['when its lines end in carriage returns alone', 'id,name\r1,King\r', 'header', 'column 2 of 2'],
+    ['when its lines end in carriage returns alone', 'id,name\r1,King\r', 'header', 'column 2 of 3'],
     ['when the key column is missing', 'ID,name\n1,a\n', 'column-missing', 'lacks "id"; it has "ID", "name"'],
   ];
   it.each(files)('%s', (_, text, code, part) => {

@@ -77,7 +77,7 @@ export function openPostgresBench(target: Target): Bench {
   };
   return {
     connector,
-    options: { pageSize: 3 },
+    options: { pageSize: 40 },
     perform: performAs(target.writer),
     look: performAs(target.reader),
     entitlement: 'staff',

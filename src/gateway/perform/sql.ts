@@ -143,7 +143,8 @@ async function open(
     stream: () => socket,
     application_name: 'writgate',
     // Names without a schema mean the server's own, whatever a database's owner has put before them.
-    options: `-c search_path=pg_catalog -c statement_timeout=${timeoutMs} -c lock_timeout=${timeoutMs}`,
+    // And the server gives up before we do, because its no is certain and our silence is not.
+    options: `-c search_path=pg_catalog -c statement_timeout=${Math.ceil(timeoutMs / 2)}`,
   });
   let failure: string | null = null;
   const end = (why: string): void => {
