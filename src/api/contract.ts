@@ -75,8 +75,16 @@ export interface PlanShown {
     readonly expiresAt: string;
     readonly verdict: 'approved' | 'refused' | 'waiting' | 'invalid';
     readonly reason: string | null;
-    readonly signed: readonly { readonly person: string; readonly verdict: 'approve' | 'refuse'; readonly reason: string | null }[];
-    readonly candidates: readonly { readonly person: string; readonly name: string; readonly keys: readonly string[] }[];
+    readonly signed: readonly {
+      readonly person: string;
+      readonly verdict: 'approve' | 'refuse';
+      readonly reason: string | null;
+    }[];
+    readonly candidates: readonly {
+      readonly person: string;
+      readonly name: string;
+      readonly keys: readonly string[];
+    }[];
     readonly excluded: readonly { readonly person: string; readonly why: string }[];
     readonly need: number;
   } | null;
@@ -98,8 +106,20 @@ export interface Status {
   readonly tenant: string;
   readonly demo: boolean;
   readonly separation: string;
-  readonly feeds: readonly { readonly feed: string; readonly verdict: string; readonly asOf: string | null; readonly asOfKind: string; readonly receivedAt: string; readonly records: number }[];
-  readonly systems: readonly { readonly system: string; readonly managed: number; readonly unmanaged: number; readonly protected: number }[];
+  readonly feeds: readonly {
+    readonly feed: string;
+    readonly verdict: string;
+    readonly asOf: string | null;
+    readonly asOfKind: string;
+    readonly receivedAt: string;
+    readonly records: number;
+  }[];
+  readonly systems: readonly {
+    readonly system: string;
+    readonly managed: number;
+    readonly unmanaged: number;
+    readonly protected: number;
+  }[];
   readonly people: Readonly<Record<string, number>>;
   readonly stages: Readonly<Record<string, number>>;
   readonly open: readonly PlanSummary[];
@@ -127,7 +147,12 @@ export interface PersonShown {
   readonly name: string;
   readonly state: string;
   readonly attributes: Readonly<Record<string, string | boolean | null>>;
-  readonly affiliations: readonly { readonly feed: string; readonly key: string; readonly state: string; readonly quarantine: string | null }[];
+  readonly affiliations: readonly {
+    readonly feed: string;
+    readonly key: string;
+    readonly state: string;
+    readonly quarantine: string | null;
+  }[];
   readonly accounts: readonly {
     readonly system: string;
     readonly login: string;
@@ -160,7 +185,14 @@ export interface Adoptable {
 export type Progress<Result> =
   | { readonly progress: string }
   | { readonly result: Result }
-  | { readonly problem: { readonly code: string; readonly title: string; readonly status: number; readonly detail: string } };
+  | {
+      readonly problem: {
+        readonly code: string;
+        readonly title: string;
+        readonly status: number;
+        readonly detail: string;
+      };
+    };
 
 /** Method, path, what it answers. Served on the data folder's Unix socket, and by `serve` on a loopback port with a bearer token. */
 export const ROUTES = {

@@ -1,6 +1,7 @@
 /** permitted → applied: a worker drives the connector, the gateway makes the change. What comes back is a claim. */
-import type { Attributes, Receipt, Task } from '../connector/contract.ts';
+
 import { nameOnSystem } from '../authority/target.ts';
+import type { Attributes, Receipt, Task } from '../connector/contract.ts';
 import { connectorFor, dutyOf } from '../gateway/scope.ts';
 import { isMechanism, type Leaf } from '../plan/change.ts';
 import { groupCommit } from '../store/batch.ts';
@@ -38,7 +39,12 @@ async function applyOne(world: World, change: ChangeRow, id: string | null): Pro
   if (writ === null) return { plan, seq, stage: 'approved' };
   if (leaf.effect === 'adopt') {
     const { ok, message } = await world.gateway.own(writ, seq);
-    return { ...step, stage: ok ? 'applied' : 'refused', receipt: { outcome: ok ? 'done' : 'refused', message }, note: ok ? null : message };
+    return {
+      ...step,
+      stage: ok ? 'applied' : 'refused',
+      receipt: { outcome: ok ? 'done' : 'refused', message },
+      note: ok ? null : message,
+    };
   }
   const connector = connectorFor(world.authority, leaf.system, dutyOf(leaf.effect));
   if (!connector) return { ...step, stage: 'refused', note: `no connector may ${leaf.effect} on ${leaf.system}` };
@@ -49,7 +55,11 @@ async function applyOne(world: World, change: ChangeRow, id: string | null): Pro
     ({ receipt, refusal } = await world.worker.apply(connector.name, writ, taskOf(world, leaf, id)));
   } catch (thrown) {
     // Worker or connector died in the middle: it may have happened. The same change comes again, and the gateway knows.
-    receipt = { outcome: 'later', retryAfterMs: null, message: thrown instanceof Error ? thrown.message : String(thrown) };
+    receipt = {
+      outcome: 'later',
+      retryAfterMs: null,
+      message: thrown instanceof Error ? thrown.message : String(thrown),
+    };
   }
   // The writ ran out, or the gateway was restarted and does not hold it: another one, after another look at policy.
   if (refusal === 'writ-expired') return { plan, seq, stage: 'approved' };

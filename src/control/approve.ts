@@ -1,14 +1,15 @@
 /** decided → approved: at once inside the envelope; otherwise when enough eligible people have signed. */
-import { type Approvals, checkApprovals } from '../approval/quorum.ts';
+
 import { eligibility } from '../approval/eligibility.ts';
-import { type ApprovalRequest, beneficiariesOf, challenge, type Verdict } from '../approval/request.ts';
 import { phrase } from '../approval/phrase.ts';
+import { type Approvals, checkApprovals } from '../approval/quorum.ts';
+import { type ApprovalRequest, beneficiariesOf, challenge, type Verdict } from '../approval/request.ts';
 import { GATEWAY, ownershipOf, WRITGATE } from '../authority/ownership.ts';
 import { canonical, type Digest, digestOf, sha256 } from '../canonical.ts';
 import { isoTime } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { connectorFor, dutyOf } from '../gateway/scope.ts';
-import { type Leaf, signedQuorumOf, tupleOf } from '../plan/change.ts';
+import { type Leaf, signedQuorumOf } from '../plan/change.ts';
 import type { Queryable } from '../store/database.ts';
 import { type ChangeRow, move, type PlanRow, readChanges, readPlans } from './rows.ts';
 import type { World } from './world.ts';
@@ -25,7 +26,12 @@ const beneficiariesIn = (leaves: readonly Leaf[]): readonly string[] =>
   [...new Set(leaves.flatMap(({ subject }) => (subject === null ? [] : [subject.key])))].sort();
 
 /** Makes the exact bytes that people sign for a plan, once; the same request is found again. */
-export async function requestFor(tx: Queryable, world: World, plan: PlanRow, leaves: readonly Leaf[]): Promise<StoredRequest> {
+export async function requestFor(
+  tx: Queryable,
+  world: World,
+  plan: PlanRow,
+  leaves: readonly Leaf[],
+): Promise<StoredRequest> {
   const { tenant } = world.authority;
   const beneficiaries = beneficiariesIn(leaves);
   const now = world.clock.now();
@@ -38,7 +44,7 @@ export async function requestFor(tx: Queryable, world: World, plan: PlanRow, lea
   }
   const [leaf] = leaves;
   if (!leaf || plan.header.role === null) throw new Failure('wrong-use', `P${plan.number} needs no signature`);
-  const quorum = signedQuorumOf(world.authority, tupleOf(leaf), plan.header.overLimit);
+  const quorum = signedQuorumOf(world.authority, leaf, plan.header.overLimit);
   const { digest, count } = beneficiariesOf(beneficiaries);
   const executors = leaves.flatMap((item) =>
     item.effect === 'adopt' ? GATEWAY : (connectorFor(world.authority, item.system, dutyOf(item.effect))?.name ?? []),
@@ -68,34 +74,44 @@ export async function requestFor(tx: Queryable, world: World, plan: PlanRow, lea
     expiresAt: now + quorum.withinMs,
   };
   const bytes = canonical(request);
-  await tx.query('insert into request (tenant, plan, digest, bytes, created_at, expires_at) values ($1, $2, $3, $4, $5, $6)', [
-    tenant,
-    plan.number,
-    sha256(bytes),
-    bytes,
-    isoTime(now),
-    isoTime(request.expiresAt),
-  ]);
+  await tx.query(
+    'insert into request (tenant, plan, digest, bytes, created_at, expires_at) values ($1, $2, $3, $4, $5, $6)',
+    [tenant, plan.number, sha256(bytes), bytes, isoTime(now), isoTime(request.expiresAt)],
+  );
   // Logged first: a signature is over bytes that the ledger already knows.
-  await world.record(tx, [{ kind: 'request.made', refs: { plan: plan.header.plan, request: request.id }, body: { request: bytes } }]);
+  await world.record(tx, [
+    { kind: 'request.made', refs: { plan: plan.header.plan, request: request.id }, body: { request: bytes } },
+  ]);
   return { bytes, digest: sha256(bytes), request, beneficiaries };
 }
 
 /** Who asked: the person of a request for access, else Writgate's own rules. */
 function requesterOf(leaves: readonly Leaf[]): string {
-  const askers = new Set(leaves.map(({ cause }) => /^(?:request|exception) \S+ by (\S+)/.exec(cause)?.[1] ?? `nhi:${WRITGATE}`));
+  const askers = new Set(
+    leaves.map(({ cause }) => /^(?:request|exception) \S+ by (\S+)/.exec(cause)?.[1] ?? `nhi:${WRITGATE}`),
+  );
   return askers.size === 1 ? ([...askers][0] as string) : `nhi:${WRITGATE}`;
 }
 
 export interface Standing {
   readonly stored: StoredRequest;
   readonly approvals: Approvals;
-  readonly signed: readonly { readonly person: string; readonly verdict: Verdict; readonly armored: string; readonly reason: string | null }[];
+  readonly signed: readonly {
+    readonly person: string;
+    readonly verdict: Verdict;
+    readonly armored: string;
+    readonly reason: string | null;
+  }[];
   readonly excluded: readonly { readonly person: string; readonly why: string }[];
 }
 
 /** Where the approval of a plan stands, worked out anew from the signatures. */
-export async function standingOf(tx: Queryable, world: World, plan: PlanRow, leaves: readonly Leaf[]): Promise<Standing> {
+export async function standingOf(
+  tx: Queryable,
+  world: World,
+  plan: PlanRow,
+  leaves: readonly Leaf[],
+): Promise<Standing> {
   const stored = await requestFor(tx, world, plan, leaves);
   const signed = await tx.query<{ person: string; verdict: Verdict; armored: string; reason: string | null }>(
     'select person, verdict, armored, reason from approval where tenant = $1 and plan = $2 and request = $3 order by at',
@@ -134,20 +150,36 @@ export async function approve(world: World, changes: readonly ChangeRow[]): Prom
     for (const plan of await readPlans(tx, tenant, [...new Set(changes.map((change) => change.plan))])) {
       const own = changes.filter((change) => change.plan === plan.number);
       const step = (stage: 'approved' | 'refused' | 'expired', note: string | null) =>
-        move(tx, tenant, ['decided'], own.map(({ plan: number, seq }) => ({ plan: number, seq, stage, note })), world.clock);
+        move(
+          tx,
+          tenant,
+          ['decided'],
+          own.map(({ plan: number, seq }) => ({ plan: number, seq, stage, note })),
+          world.clock,
+        );
       if (plan.people === 0) {
         await step('approved', null);
         continue;
       }
       const all = await readChanges(tx, tenant, plan.number);
-      const { approvals } = await standingOf(tx, world, plan, all.map(({ leaf }) => leaf));
+      const { approvals } = await standingOf(
+        tx,
+        world,
+        plan,
+        all.map(({ leaf }) => leaf),
+      );
       if (approvals.verdict === 'approved') await step('approved', null);
       else if (approvals.verdict === 'refused') await step('refused', `refused by ${approvals.by.join(', ')}`);
       else {
         // Nothing to do until somebody signs; `approve` and `refuse` wake it.
         await tx.query(
           `update change set next_at = 'infinity', note = $4 where tenant = $1 and plan = $2 and seq = any($3) and stage = 'decided'`,
-          [tenant, plan.number, own.map(({ seq }) => seq), approvals.verdict === 'invalid' ? approvals.reason : 'waits for signatures'],
+          [
+            tenant,
+            plan.number,
+            own.map(({ seq }) => seq),
+            approvals.verdict === 'invalid' ? approvals.reason : 'waits for signatures',
+          ],
         );
       }
     }

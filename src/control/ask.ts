@@ -4,7 +4,10 @@ import { Failure } from '../errors.ts';
 import type { World } from './world.ts';
 
 /** A person by our id, by the key of any feed, by login, e-mail or name. @throws Failure `not-found`, also when it is not one */
-export async function findPerson(world: World, text: string): Promise<{ readonly id: string; readonly key: string; readonly name: string }> {
+export async function findPerson(
+  world: World,
+  text: string,
+): Promise<{ readonly id: string; readonly key: string; readonly name: string }> {
   const rows = await world.database.query<{ id: string; key: string; name: string }>(
     `select distinct on (p.id) p.id, coalesce(a.key, p.id) as key, coalesce(p.attributes ->> 'name', p.id) as name
        from person p left join affiliation a on a.tenant = p.tenant and a.person = p.id
@@ -16,23 +19,39 @@ export async function findPerson(world: World, text: string): Promise<{ readonly
   );
   const [found, second] = rows;
   if (!found) throw new Failure('not-found', `nobody is ${text}, by id, HR key, login, e-mail or name`);
-  if (second) throw new Failure('not-found', `${text} is more than one person: ${rows.map(({ key, name }) => `${key} ${name}`).join(', ')}; use the key`);
+  if (second)
+    throw new Failure(
+      'not-found',
+      `${text} is more than one person: ${rows.map(({ key, name }) => `${key} ${name}`).join(', ')}; use the key`,
+    );
   return found;
 }
 
 /** @param by who asks: the HR key of a person. @returns the request's id */
 export async function ask(
   world: World,
-  input: { readonly person: string; readonly entitlement: string; readonly forMs: number | null; readonly reason: string; readonly by: string },
+  input: {
+    readonly person: string;
+    readonly entitlement: string;
+    readonly forMs: number | null;
+    readonly reason: string;
+    readonly by: string;
+  },
 ): Promise<string> {
   const { authority, clock, database } = world;
   const entitlement = authority.entitlements[input.entitlement];
   if (!entitlement) {
-    throw new Failure('not-found', `no entitlement ${input.entitlement}; there are ${Object.keys(authority.entitlements).join(', ')}`);
+    throw new Failure(
+      'not-found',
+      `no entitlement ${input.entitlement}; there are ${Object.keys(authority.entitlements).join(', ')}`,
+    );
   }
   const longest = entitlement.maxFor ?? null;
   if (longest !== null && (input.forMs === null || input.forMs > longest)) {
-    throw new Failure('wrong-use', `${input.entitlement} may be held for ${longest / 3_600_000} h at most; ask with --for`);
+    throw new Failure(
+      'wrong-use',
+      `${input.entitlement} may be held for ${longest / 3_600_000} h at most; ask with --for`,
+    );
   }
   const person = await findPerson(world, input.person);
   const asker = await findPerson(world, input.by);
@@ -60,16 +79,29 @@ export async function ask(
 }
 
 /** Everything must go now, ahead of HR. It is an exception, so its plan needs signatures. */
-export async function terminate(world: World, input: { readonly person: string; readonly reason: string; readonly by: string }): Promise<string> {
+export async function terminate(
+  world: World,
+  input: { readonly person: string; readonly reason: string; readonly by: string },
+): Promise<string> {
   const person = await findPerson(world, input.person);
   const asker = await findPerson(world, input.by);
   await world.database.tx(async (tx) => {
     await tx.query(
       `insert into termination (tenant, person, reason, by, since) values ($1, $2, $3, $4, $5) on conflict (tenant, person) do nothing`,
-      [world.authority.tenant, person.id, `T${world.random(4).toString('hex')} by ${asker.key}`, asker.key, isoTime(world.clock.now())],
+      [
+        world.authority.tenant,
+        person.id,
+        `T${world.random(4).toString('hex')} by ${asker.key}`,
+        asker.key,
+        isoTime(world.clock.now()),
+      ],
     );
     await world.record(tx, [
-      { kind: 'person.terminated', refs: { person: person.id }, body: { person: person.key, by: asker.key, reason: input.reason } },
+      {
+        kind: 'person.terminated',
+        refs: { person: person.id },
+        body: { person: person.key, by: asker.key, reason: input.reason },
+      },
     ]);
   });
   return person.key;

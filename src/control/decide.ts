@@ -1,13 +1,17 @@
 /** planned → decided | denied | held: policy, on a small closed record of facts, with its reasons. */
-import type { World } from './world.ts';
-import { type ChangeRow, changeId, move, readPlans } from './rows.ts';
+
 import type { Decision, DecisionInput } from '../decision/decide.ts';
 import { isProtected } from '../identity/login.ts';
 import { type Leaf, privilegeOf, tupleOf } from '../plan/change.ts';
 import type { Queryable } from '../store/database.ts';
+import { type ChangeRow, changeId, move, readPlans } from './rows.ts';
+import type { World } from './world.ts';
 
 /** What the newest accepted snapshot of each feed is worth at this moment. */
-export type Evidence = ReadonlyMap<string, { readonly id: string; readonly verdict: 'fresh' | 'stale' | 'held' | 'none'; readonly asOf: DecisionInput['asOf'] }>;
+export type Evidence = ReadonlyMap<
+  string,
+  { readonly id: string; readonly verdict: 'fresh' | 'stale' | 'held' | 'none'; readonly asOf: DecisionInput['asOf'] }
+>;
 
 export async function readEvidence(db: Queryable, world: World): Promise<Evidence> {
   const { tenant, feeds } = world.authority;
@@ -18,12 +22,14 @@ export async function readEvidence(db: Queryable, world: World): Promise<Evidenc
   );
   const now = world.clock.now();
   return new Map(
-    Object.entries(feeds).map(([feed, { contract }]): [string, Evidence extends ReadonlyMap<string, infer V> ? V : never] => {
-      const row = rows.find((other) => other.feed === feed);
-      if (!row) return [feed, { id: '', verdict: 'none', asOf: 'none' }];
-      const fresh = row.as_of !== null && now - row.as_of.getTime() <= contract.maxAge;
-      return [feed, { id: row.id, verdict: fresh ? 'fresh' : 'stale', asOf: row.as_of_kind }];
-    }),
+    Object.entries(feeds).map(
+      ([feed, { contract }]): [string, Evidence extends ReadonlyMap<string, infer V> ? V : never] => {
+        const row = rows.find((other) => other.feed === feed);
+        if (!row) return [feed, { id: '', verdict: 'none', asOf: 'none' }];
+        const fresh = row.as_of !== null && now - row.as_of.getTime() <= contract.maxAge;
+        return [feed, { id: row.id, verdict: fresh ? 'fresh' : 'stale', asOf: row.as_of_kind }];
+      },
+    ),
   );
 }
 
@@ -67,7 +73,9 @@ export async function decide(world: World, changes: readonly ChangeRow[]): Promi
   const { database, clock } = world;
   await database.tx(async (tx) => {
     const evidence = await readEvidence(tx, world);
-    const plans = new Map((await readPlans(tx, tenant, [...new Set(changes.map(({ plan }) => plan))])).map((plan) => [plan.number, plan]));
+    const plans = new Map(
+      (await readPlans(tx, tenant, [...new Set(changes.map(({ plan }) => plan))])).map((plan) => [plan.number, plan]),
+    );
     const people = await tx.query<{ id: string; state: DecisionInput['personState'] }>(
       'select id, state from person where tenant = $1 and id = any($2)',
       [tenant, [...new Set(changes.flatMap(({ leaf }) => (leaf.person === null ? [] : [leaf.person])))]],

@@ -1,11 +1,11 @@
 /** approved → permitted: policy is asked once more, at this moment, and a writ names exactly these changes. */
 import { digestOf } from '../canonical.ts';
+import { isoTime } from '../clock.ts';
+import type { DecisionInput } from '../decision/decide.ts';
 import { treeOf } from '../plan/make.ts';
 import { sealWrit, WRIT_LIFETIME_MS, type WritBody } from '../writ/writ.ts';
-import { isoTime } from '../clock.ts';
 import { standingOf } from './approve.ts';
 import { decisionInput, readEvidence } from './decide.ts';
-import type { DecisionInput } from '../decision/decide.ts';
 import { type ChangeRow, move, readChanges, readPlans } from './rows.ts';
 import type { World } from './world.ts';
 
@@ -56,7 +56,15 @@ export async function permit(world: World, changes: readonly ChangeRow[]): Promi
       // Proofs need the whole plan's leaves; the writ carries only those of its own changes.
       const all = await readChanges(tx, tenant, number);
       const tree = treeOf(all.map(({ leaf }) => leaf));
-      const standing = plan.people === 0 ? null : await standingOf(tx, world, plan, all.map(({ leaf }) => leaf));
+      const standing =
+        plan.people === 0
+          ? null
+          : await standingOf(
+              tx,
+              world,
+              plan,
+              all.map(({ leaf }) => leaf),
+            );
       const now = clock.now();
       const body: WritBody = {
         v: 1,
@@ -65,10 +73,14 @@ export async function permit(world: World, changes: readonly ChangeRow[]): Promi
         header: plan.header,
         decisions: digestOf(going.map(({ change, decision }) => [change.seq, decision.verdict, decision.reasons])),
         request: standing?.stored.bytes ?? null,
-        approvals: (standing?.signed ?? []).filter(({ verdict }) => verdict === 'approve').map(({ person, armored }) => ({ person, armored })),
+        approvals: (standing?.signed ?? [])
+          .filter(({ verdict }) => verdict === 'approve')
+          .map(({ person, armored }) => ({ person, armored })),
         beneficiaries: standing?.stored.beneficiaries ?? [],
         changes: going.map(({ change }) => ({ leaf: change.leafText, proof: tree.prove(change.seq - 1) })),
-        snapshots: Object.fromEntries([...evidence].filter(([, { id }]) => id !== '').map(([feed, { id }]) => [feed, id])),
+        snapshots: Object.fromEntries(
+          [...evidence].filter(([, { id }]) => id !== '').map(([feed, { id }]) => [feed, id]),
+        ),
         issuedAt: now,
         expiresAt: now + WRIT_LIFETIME_MS,
       };
@@ -88,7 +100,11 @@ export async function permit(world: World, changes: readonly ChangeRow[]): Promi
         clock,
       );
       await world.record(tx, [
-        { kind: 'writ.sealed', refs: { plan: `P${number}`, writ: body.id }, body: { writ: writ.body, seal: writ.seal } },
+        {
+          kind: 'writ.sealed',
+          refs: { plan: `P${number}`, writ: body.id },
+          body: { writ: writ.body, seal: writ.seal },
+        },
       ]);
       return writ;
     });
@@ -99,7 +115,13 @@ export async function permit(world: World, changes: readonly ChangeRow[]): Promi
       // The gateway's own judgement of plan, signatures and quorum came out otherwise.
       const note = thrown instanceof Error ? thrown.message : String(thrown);
       await database.tx((tx) =>
-        move(tx, tenant, ['permitted'], own.map(({ plan, seq }) => ({ plan, seq, stage: 'refused' as const, note })), clock),
+        move(
+          tx,
+          tenant,
+          ['permitted'],
+          own.map(({ plan, seq }) => ({ plan, seq, stage: 'refused' as const, note })),
+          clock,
+        ),
       );
     }
   }

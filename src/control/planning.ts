@@ -4,21 +4,22 @@
  * Feeds and targets are read side by side; a feed that is held and a target that is away take no part and are said
  * aloud. What would be done twice is not planned twice: a plan whose content is open already stays, with its signatures.
  */
-import { type Instant, isoTime } from '../clock.ts';
+
+import { advance } from '../advance.ts';
 import type { Authority } from '../authority/authority.ts';
+import { canonical } from '../canonical.ts';
+import { type Instant, isoTime } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { connectorFor } from '../gateway/scope.ts';
-import { ingest, type Ingested, type Settled, settlePersons, copyLine } from '../identity/ingest.ts';
+import { copyLine, type Ingested, ingest, type Settled, settlePersons } from '../identity/ingest.ts';
 import { dateOf } from '../identity/lifecycle.ts';
 import { isProtected } from '../identity/login.ts';
 import { type ObservedCounts, observe } from '../identity/observe.ts';
+import { leafBytes, parseLeaf, tupleOf } from '../plan/change.ts';
 import { diff } from '../plan/diff.ts';
 import { draft, type LeftAlone, makePlans, type Plan } from '../plan/make.ts';
-import { leafBytes, parseLeaf, tupleOf } from '../plan/change.ts';
-import { tupleKey } from '../writ/tuple.ts';
-import { canonical } from '../canonical.ts';
 import type { Queryable } from '../store/database.ts';
-import { advance } from '../advance.ts';
+import { tupleKey } from '../writ/tuple.ts';
 import { readEvidence } from './decide.ts';
 import { closePlans, readChanges } from './rows.ts';
 import type { Fetched, Rows, World } from './world.ts';
@@ -46,7 +47,11 @@ export interface PlanningReport {
   readonly at: Instant;
   readonly feeds: readonly FeedReport[];
   readonly targets: readonly TargetReport[];
-  readonly people: { readonly joined: readonly string[]; readonly moved: readonly string[]; readonly left: readonly string[] };
+  readonly people: {
+    readonly joined: readonly string[];
+    readonly moved: readonly string[];
+    readonly left: readonly string[];
+  };
   /** Numbers of plans that this planning made, and of those that were open already and still say the same. */
   readonly made: readonly number[];
   readonly kept: readonly number[];
@@ -85,7 +90,10 @@ export async function plan(world: World, options: { progress: Progress }): Promi
       const today = dateOf(clock.now());
       for (const snapshot of fetched) reports.push(await takeIn(tx, world, snapshot, today));
       const rulesChanged = await noteAuthority(tx, world);
-      return { feeds: reports, settled: await settlePersons(tx, authority, world.rules, today, clock.now(), rulesChanged) };
+      return {
+        feeds: reports,
+        settled: await settlePersons(tx, authority, world.rules, today, clock.now(), rulesChanged),
+      };
     }),
   );
 
@@ -93,8 +101,12 @@ export async function plan(world: World, options: { progress: Progress }): Promi
   const result = await timed('plan', () =>
     database.tx(async (tx) => {
       // One planning at a time: two would number, supersede and choose logins against each other.
-      const [lock] = await tx.query<{ got: boolean }>('select pg_try_advisory_xact_lock(hashtextextended($1, 0)) as got', [`plan ${tenant}`]);
-      if (!lock?.got) throw new Failure('already-running', 'another planning is under way; its plans will be there in a moment');
+      const [lock] = await tx.query<{ got: boolean }>(
+        'select pg_try_advisory_xact_lock(hashtextextended($1, 0)) as got',
+        [`plan ${tenant}`],
+      );
+      if (!lock?.got)
+        throw new Failure('already-running', 'another planning is under way; its plans will be there in a moment');
       const systems = observed.filter(({ counts }) => counts !== null).map(({ system }) => system);
       const now = clock.now();
       const differences = await diff(tx, authority, systems, now);
@@ -109,7 +121,10 @@ export async function plan(world: World, options: { progress: Progress }): Promi
         [tenant],
       );
       const evidence = await readEvidence(tx, world);
-      const { next } = await tx.one<{ next: number }>('select coalesce(max(number), 0)::int + 1 as next from plan where tenant = $1', [tenant]);
+      const { next } = await tx.one<{ next: number }>(
+        'select coalesce(max(number), 0)::int + 1 as next from plan where tenant = $1',
+        [tenant],
+      );
       let number = next;
       const open = await tx.query<{ number: number; content: string }>(
         `select number, content from plan where tenant = $1 and state in ('open', 'refused')`,
@@ -130,15 +145,21 @@ export async function plan(world: World, options: { progress: Progress }): Promi
         now,
         numberFor: (content) => known.get(content) ?? number++,
       });
-      return { ...(await store(tx, world, plans, now)), leftAlone };
+      return { ...(await replace(tx, world, plans, now)), leftAlone };
     }),
   );
 
   options.progress('deciding');
   await timed('decide', async () => {
     for (const made of result.made) {
-      await advance(world, (await readChanges(database, tenant, made)).filter(({ stage }) => stage === 'planned'));
-      await advance(world, (await readChanges(database, tenant, made)).filter(({ stage }) => stage === 'decided'));
+      await advance(
+        world,
+        (await readChanges(database, tenant, made)).filter(({ stage }) => stage === 'planned'),
+      );
+      await advance(
+        world,
+        (await readChanges(database, tenant, made)).filter(({ stage }) => stage === 'decided'),
+      );
     }
   });
   const names = (ids: readonly string[]) => namesOf(database, tenant, ids);
@@ -280,11 +301,14 @@ async function underWay(tx: Queryable, tenant: string): Promise<ReadonlySet<stri
 }
 
 /** Stores what is new, keeps what still says the same, and supersedes what a newer plan takes the place of. */
-async function store(tx: Queryable, world: World, plans: readonly Plan[], now: Instant) {
+async function replace(tx: Queryable, world: World, plans: readonly Plan[], now: Instant) {
   const { tenant } = world.authority;
   await closePlans(tx, tenant);
   const open = await tx.query<{ number: number; content: string; state: string }>(
-    `select number, content, state from plan where tenant = $1 and state in ('open', 'refused')`,
+    `select number, content, state from plan p
+      where tenant = $1 and state in ('open', 'refused')
+        -- An adoption is no difference between desired and observed, so no planning takes its place.
+        and not exists (select 1 from change c where c.tenant = p.tenant and c.plan = p.number and c.effect = 'adopt')`,
     [tenant],
   );
   const wanted = new Map(plans.map((item) => [item.content as string, item]));
@@ -303,8 +327,18 @@ async function store(tx: Queryable, world: World, plans: readonly Plan[], now: I
                            and c.stage in ('permitted', 'applied', 'inconclusive', 'contradicted', 'verified'))`,
     [tenant, gone],
   );
-  const fresh = plans.filter(({ content }) => !keptContents.has(content));
-  for (const item of fresh) {
+  const { made } = await storePlans(
+    tx,
+    world,
+    plans.filter(({ content }) => !keptContents.has(content)),
+    now,
+  );
+  return { made, kept, superseded: gone };
+}
+
+export async function storePlans(tx: Queryable, world: World, plans: readonly Plan[], now: Instant) {
+  const { tenant } = world.authority;
+  for (const item of plans) {
     await tx.query(
       `insert into plan (tenant, number, risk, digest, content, header, size, state, role, people, critique, refusal, created_at)
        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
@@ -358,7 +392,7 @@ async function store(tx: Queryable, world: World, plans: readonly Plan[], now: I
       },
     ]);
   }
-  return { made: fresh.map(({ number }) => number), kept, superseded: gone };
+  return { made: plans.map(({ number }) => number) };
 }
 
 async function namesOf(db: Queryable, tenant: string, ids: readonly string[]): Promise<readonly string[]> {
@@ -381,7 +415,10 @@ async function peopleIn(
     `select id from person where tenant = $1 and created_at >= $2 and state in ('active', 'notice')`,
     [tenant, isoTime(since)],
   );
-  const joined = [...created.map(({ id }) => id), ...settled.changed.filter((row) => !works(row.before) && works(row.after)).map(({ id }) => id)];
+  const joined = [
+    ...created.map(({ id }) => id),
+    ...settled.changed.filter((row) => !works(row.before) && works(row.after)).map(({ id }) => id),
+  ];
   const left = settled.changed.filter((row) => works(row.before) && !works(row.after)).map(({ id }) => id);
   const moved = settled.changed.filter((row) => row.moved && !joined.includes(row.id)).map(({ id }) => id);
   return { joined: await names(joined), moved: await names(moved), left: await names(left) };

@@ -73,8 +73,19 @@ export async function readChanges(db: Queryable, tenant: string, plan: number): 
   return rows.map(toChange);
 }
 
-export async function readPlans(db: Queryable, tenant: string, numbers: readonly number[]): Promise<readonly PlanRow[]> {
-  const rows = await db.query<{ number: number; header: string; digest: string; role: string | null; people: number; state: PlanRow['state'] }>(
+export async function readPlans(
+  db: Queryable,
+  tenant: string,
+  numbers: readonly number[],
+): Promise<readonly PlanRow[]> {
+  const rows = await db.query<{
+    number: number;
+    header: string;
+    digest: string;
+    role: string | null;
+    people: number;
+    state: PlanRow['state'];
+  }>(
     'select number, header, digest, role, people, state from plan where tenant = $1 and number = any($2) order by number',
     [tenant, numbers],
   );

@@ -2,20 +2,22 @@
  * applied → verified | contradicted | inconclusive: somebody else looks, and only his signature counts.
  * What was seen becomes the observed state, so that the next plan starts from what is so and not from what was claimed.
  */
-import { type Attributes } from '../connector/contract.ts';
+
 import { type Instant, isoTime } from '../clock.ts';
+import type { Attributes } from '../connector/contract.ts';
+import { tupleOf } from '../plan/change.ts';
 import { groupCommit } from '../store/batch.ts';
 import type { Queryable } from '../store/database.ts';
-import { tupleOf } from '../plan/change.ts';
-import { tupleKey } from '../writ/tuple.ts';
 import { checkVerification, type Looked, type VerificationBody } from '../verification/look.ts';
+import { tupleKey } from '../writ/tuple.ts';
 import { type ChangeRow, changeId, move, readPlans, type Step } from './rows.ts';
 import type { World } from './world.ts';
 
 /** After a contradiction the change is tried again, at growing distance; an inconclusive look is repeated sooner. */
 const RETRY_MS = [60_000, 300_000, 1_800_000, 7_200_000];
 const LOOK_AGAIN_MS = [5_000, 30_000, 60_000, 300_000];
-const delay = (table: readonly number[], attempt: number): number => table[Math.min(attempt, table.length - 1)] ?? 60_000;
+const delay = (table: readonly number[], attempt: number): number =>
+  table[Math.min(attempt, table.length - 1)] ?? 60_000;
 
 interface Seen {
   readonly change: ChangeRow;
@@ -27,12 +29,21 @@ interface Seen {
 export async function verify(world: World, changes: readonly ChangeRow[]): Promise<void> {
   const { tenant } = world.authority;
   const plans = new Map(
-    (await readPlans(world.database, tenant, [...new Set(changes.map(({ plan }) => plan))])).map((plan) => [plan.number, plan]),
+    (await readPlans(world.database, tenant, [...new Set(changes.map(({ plan }) => plan))])).map((plan) => [
+      plan.number,
+      plan,
+    ]),
   );
   const ids = await accountIds(world.database, tenant, changes);
   const save = groupCommit<Seen, void>(async (seen) => {
     await world.database.tx(async (tx) => {
-      await move(tx, tenant, ['applied', 'inconclusive'], seen.map(({ step }) => step), world.clock);
+      await move(
+        tx,
+        tenant,
+        ['applied', 'inconclusive'],
+        seen.map(({ step }) => step),
+        world.clock,
+      );
       await settleObserved(tx, tenant, seen, world.clock.now());
     });
     return seen.map(() => undefined);
@@ -62,7 +73,13 @@ function stepOf(world: World, change: ChangeRow, body: VerificationBody | null):
   const now = world.clock.now();
   const about = body && tupleKey(body.tuple) === tupleKey(tupleOf(change.leaf)) ? body : null;
   if (about === null) {
-    return { plan, seq, stage: 'inconclusive', nextAt: now + delay(LOOK_AGAIN_MS, attempt), note: 'the verifier gave no answer' };
+    return {
+      plan,
+      seq,
+      stage: 'inconclusive',
+      nextAt: now + delay(LOOK_AGAIN_MS, attempt),
+      note: 'the verifier gave no answer',
+    };
   }
   const { verdict, mechanism, saw, path, presented, at } = about;
   const verification = { verdict, mechanism, saw, path, presented, at };
@@ -103,13 +120,20 @@ async function settleObserved(tx: Queryable, tenant: string, seen: readonly Seen
            on conflict (tenant, system, login) do update
              set id = excluded.id, person = excluded.person, management = 'managed', state = excluded.state,
                  attributes = excluded.attributes, disabled_at = null, observed_at = excluded.observed_at`,
-          [...where, looked.id ?? leaf.object, leaf.person, looked.account === 'disabled' ? 'disabled' : 'active', JSON.stringify(looked.attributes ?? leaf.value ?? {}), at],
+          [
+            ...where,
+            looked.id ?? leaf.object,
+            leaf.person,
+            looked.account === 'disabled' ? 'disabled' : 'active',
+            JSON.stringify(looked.attributes ?? leaf.value ?? {}),
+            at,
+          ],
         );
         if (leaf.person !== null) {
-          await tx.query('insert into login (tenant, system, login, person) values ($1, $2, $3, $4) on conflict do nothing', [
-            ...where,
-            leaf.person,
-          ]);
+          await tx.query(
+            'insert into login (tenant, system, login, person) values ($1, $2, $3, $4) on conflict do nothing',
+            [...where, leaf.person],
+          );
         }
         break;
       case 'disable':

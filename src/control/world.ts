@@ -49,7 +49,11 @@ export interface GatewayPeer {
 
 export interface WorkerPeer {
   /** `refusal`: the code with which the gateway refused a call of this task, or null. */
-  apply(connector: string, writId: string, task: Task): Promise<{ readonly receipt: Receipt; readonly refusal: string | null }>;
+  apply(
+    connector: string,
+    writId: string,
+    task: Task,
+  ): Promise<{ readonly receipt: Receipt; readonly refusal: string | null }>;
   observe(connector: string, onChunk: (observed: readonly Observed[]) => Promise<void>): Promise<void>;
 }
 

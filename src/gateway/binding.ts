@@ -67,7 +67,10 @@ export function openBindings(
         [authority().tenant, system, login, id, feed, key],
       );
       if (id !== null) {
-        believed.set(`resolveObject ${system} ${id}`, { name: Promise.resolve(login), until: clock.now() + BELIEVE_MS });
+        believed.set(`resolveObject ${system} ${id}`, {
+          name: Promise.resolve(login),
+          until: clock.now() + BELIEVE_MS,
+        });
       }
     },
   };

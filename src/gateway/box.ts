@@ -15,7 +15,8 @@ import {
 import type { Random } from '../clock.ts';
 import { Failure } from '../errors.ts';
 
-const rawOf = (key: KeyObject): Buffer => Buffer.from(createPublicKey(key as never).export({ format: 'jwk' }).x as string, 'base64url');
+const rawOf = (key: KeyObject): Buffer =>
+  Buffer.from(createPublicKey(key as never).export({ format: 'jwk' }).x as string, 'base64url');
 const publicOf = (raw: Buffer): KeyObject =>
   createPublicKey({ format: 'jwk', key: { kty: 'OKP', crv: 'X25519', x: raw.toString('base64url') } });
 
@@ -50,7 +51,11 @@ export function openBox(box: string, privatePem: string): string {
     const privateKey = createPrivateKey(privatePem);
     const ephemeral = bytes.subarray(0, 32);
     const shared = diffieHellman({ privateKey, publicKey: publicOf(ephemeral) });
-    const decipher = createDecipheriv('aes-256-gcm', keyOf(shared, ephemeral, rawOf(privateKey)), bytes.subarray(32, 44));
+    const decipher = createDecipheriv(
+      'aes-256-gcm',
+      keyOf(shared, ephemeral, rawOf(privateKey)),
+      bytes.subarray(32, 44),
+    );
     decipher.setAuthTag(bytes.subarray(44, 60));
     return Buffer.concat([decipher.update(bytes.subarray(60)), decipher.final()]).toString('utf8');
   } catch (cause) {

@@ -7,7 +7,7 @@ import type { Authority } from '../authority/authority.ts';
 import { type Digest, digestOf } from '../canonical.ts';
 import type { Instant } from '../clock.ts';
 import type { Leaf } from '../plan/change.ts';
-import { isMechanism, quorumOf, tupleOf } from '../plan/change.ts';
+import { isMechanism, quorumOf } from '../plan/change.ts';
 import { ADDING } from '../writ/tuple.ts';
 
 /** What the newest attested snapshot says of a subject, as this gateway reads it under the signed rules. */
@@ -46,10 +46,13 @@ export function checkEvidence(leaf: Leaf, facts: EnvelopeFacts): EnvelopeVerdict
   if (leaf.subject === null) return outside('it names no record of any feed');
   const who = `${leaf.subject.feed}:${leaf.subject.key}`;
   const { subject, boundTo } = facts;
-  if (subject.evidence !== 'fresh') return outside(`the newest snapshot of ${leaf.subject.feed} is ${subject.evidence}, not fresh`);
+  if (subject.evidence !== 'fresh')
+    return outside(`the newest snapshot of ${leaf.subject.feed} is ${subject.evidence}, not fresh`);
   // Adopting binds and grants nothing: what somebody who left still has must be taken under management to be removed.
   if (leaf.effect === 'adopt') {
-    return boundTo === null ? { inside: true } : outside(`${leaf.system} ${leaf.object} is bound to ${boundTo.feed}:${boundTo.key}`);
+    return boundTo === null
+      ? { inside: true }
+      : outside(`${leaf.system} ${leaf.object} is bound to ${boundTo.feed}:${boundTo.key}`);
   }
   if (subject.person === null) return outside(`${who} has no usable record in the newest snapshot`);
   if (!subject.person.active) return outside(`${who} is not active`);
@@ -68,7 +71,7 @@ export function checkEnvelope(authority: Authority, leaf: Leaf, facts: EnvelopeF
   const { envelope } = authority;
   if (!envelope) return outside('the authority has no automatic envelope');
   if (now >= Date.parse(envelope.expires)) return outside(`the envelope expired on ${envelope.expires}`);
-  const quorum = quorumOf(authority, tupleOf(leaf), false);
+  const quorum = quorumOf(authority, leaf, false);
   if (quorum !== null) return outside(`it needs ${quorum.people} of ${quorum.role}`);
 
   if (ADDING.has(leaf.effect)) {
@@ -81,7 +84,9 @@ export function checkEnvelope(authority: Authority, leaf: Leaf, facts: EnvelopeF
         ? { inside: true }
         : outside(`no birthright rule gives ${leaf.entitlement} to ${leaf.subject?.feed}:${leaf.subject?.key}`);
     }
-    const wanted = [...person.birthright].some((entitlement) => authority.entitlements[entitlement]?.on === leaf.system);
+    const wanted = [...person.birthright].some(
+      (entitlement) => authority.entitlements[entitlement]?.on === leaf.system,
+    );
     if (!wanted) return outside(`no birthright rule wants an account on ${leaf.system}`);
     if (leaf.effect === 'enable') return { inside: true };
     if (leaf.effect === 'create' || leaf.effect === 'update') {
@@ -93,11 +98,13 @@ export function checkEnvelope(authority: Authority, leaf: Leaf, facts: EnvelopeF
   }
 
   // Taking away. Absence is believed from a fresh, accepted, full snapshot only.
-  if (leaf.subject === null || facts.boundTo === null) return outside(`${leaf.system} ${leaf.object} is not bound to anybody`);
+  if (leaf.subject === null || facts.boundTo === null)
+    return outside(`${leaf.system} ${leaf.object} is not bound to anybody`);
   if (facts.boundTo.feed !== leaf.subject.feed || facts.boundTo.key !== leaf.subject.key) {
     return outside(`${leaf.system} ${leaf.object} belongs to somebody else`);
   }
-  if (facts.subject.evidence !== 'fresh') return outside(`the newest snapshot of ${leaf.subject.feed} is ${facts.subject.evidence}`);
+  if (facts.subject.evidence !== 'fresh')
+    return outside(`the newest snapshot of ${leaf.subject.feed} is ${facts.subject.evidence}`);
   const person = facts.subject.person;
   const gone = person === null || !person.active;
   if (leaf.effect === 'revoke' && leaf.entitlement !== null && !isMechanism(leaf.entitlement)) {
@@ -105,7 +112,8 @@ export function checkEnvelope(authority: Authority, leaf: Leaf, facts: EnvelopeF
       ? { inside: true }
       : outside(`a birthright rule still gives ${leaf.entitlement}`);
   }
-  const stays = !gone && [...person.birthright].some((entitlement) => authority.entitlements[entitlement]?.on === leaf.system);
+  const stays =
+    !gone && [...person.birthright].some((entitlement) => authority.entitlements[entitlement]?.on === leaf.system);
   if (stays) return outside(`the person is active and a birthright rule still wants an account on ${leaf.system}`);
   if (leaf.effect === 'delete') {
     const retention = authority.targets[leaf.system]?.leaver.delete;

@@ -2,10 +2,11 @@
  * Fetching feeds. The gateway gets each payload itself and attests what it was, so that nobody can invent freshness or
  * people later. Files are pinned: a symbolic link is refused, because it could lead to any other file.
  */
+
+import type { KeyObject } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
-import type { KeyObject } from 'node:crypto';
 import { request } from 'undici';
 import { checkSshSignature } from '../approval/sshsig.ts';
 import type { Authority, Feed } from '../authority/authority.ts';
@@ -33,7 +34,8 @@ export interface FeedWorld {
 
 async function* readPinned(path: string): AsyncGenerator<Uint8Array> {
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((cause) => {
-    const why = cause.code === 'ELOOP' ? 'is a symbolic link, which could lead anywhere' : `cannot be opened (${cause.code})`;
+    const why =
+      cause.code === 'ELOOP' ? 'is a symbolic link, which could lead anywhere' : `cannot be opened (${cause.code})`;
     throw new Failure('feed-unreadable', `${path} ${why}`, { cause });
   });
   try {
@@ -62,7 +64,10 @@ async function manifestOf(feed: Feed, folder: string): Promise<ManifestReading> 
 }
 
 /** Whole pages, one after another, until the source says that there is no more. Redirects are not followed. */
-async function* readPages(paging: NonNullable<Feed['json']>, header: (name: string) => void): AsyncGenerator<Uint8Array> {
+async function* readPages(
+  paging: NonNullable<Feed['json']>,
+  header: (name: string) => void,
+): AsyncGenerator<Uint8Array> {
   let cursor: string | null = null;
   const seen = new Set<string>();
   for (let page = 0; page < MAX_PAGES; page++) {
@@ -83,7 +88,8 @@ async function* readPages(paging: NonNullable<Feed['json']>, header: (name: stri
     let size = 0;
     for await (const chunk of answer.body) {
       size += chunk.length;
-      if (size > MAX_PAGE) throw new Failure('feed-unreadable', `page ${page + 1} of ${paging.url} is over ${MAX_PAGE} bytes`);
+      if (size > MAX_PAGE)
+        throw new Failure('feed-unreadable', `page ${page + 1} of ${paging.url} is over ${MAX_PAGE} bytes`);
       chunks.push(chunk);
     }
     if (page === 0) for (const [name, value] of Object.entries(answer.headers)) header(`${name}\u0000${String(value)}`);
@@ -91,21 +97,28 @@ async function* readPages(paging: NonNullable<Feed['json']>, header: (name: stri
     yield bytes;
     cursor = nextCursor(bytes.toString('utf8'), paging);
     if (cursor === null) return;
-    if (seen.has(cursor)) throw new Failure('feed-unreadable', `${paging.url} gave the cursor of page ${page + 1} before`);
+    if (seen.has(cursor))
+      throw new Failure('feed-unreadable', `${paging.url} gave the cursor of page ${page + 1} before`);
     seen.add(cursor);
   }
   throw new Failure('feed-unreadable', `${paging.url} has more than ${MAX_PAGES} pages`);
 }
 
 /** The last accepted snapshot's statement, from the gateway's own database, or null. */
-export async function lastAccepted(database: Database, tenant: string, feed: string, key: KeyObject): Promise<Statement | null> {
+export async function lastAccepted(
+  database: Database,
+  tenant: string,
+  feed: string,
+  key: KeyObject,
+): Promise<Statement | null> {
   const row = await database.maybe<{ statement: string }>(
     `select statement from snapshot where tenant = $1 and feed = $2 and verdict = 'accepted' order by received_at desc limit 1`,
     [tenant, feed],
   );
   if (!row) return null;
   const check = checkStatement(JSON.parse(row.statement) as SignedStatement, { publicKey: key, tenant, feed });
-  if (!check.ok) throw new Failure('snapshot-damaged', `the stored statement of ${feed} does not hold: ${check.reason}`);
+  if (!check.ok)
+    throw new Failure('snapshot-damaged', `the stored statement of ${feed} does not hold: ${check.reason}`);
   return check.statement;
 }
 

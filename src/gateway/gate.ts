@@ -8,9 +8,9 @@
  * a call is not asked.
  */
 import type { KeyObject } from 'node:crypto';
-import { beneficiariesOf } from '../approval/request.ts';
 import { eligibility } from '../approval/eligibility.ts';
 import { checkApprovals } from '../approval/quorum.ts';
+import { beneficiariesOf } from '../approval/request.ts';
 import type { Roster } from '../approval/roster.ts';
 import { type Authority, protocolOf } from '../authority/authority.ts';
 import { ownershipOf } from '../authority/ownership.ts';
@@ -18,19 +18,19 @@ import { entitlementNamed, optionsOf } from '../authority/target.ts';
 import { type Digest, digestOf } from '../canonical.ts';
 import { type Clock, type Instant, isoTime, type Random } from '../clock.ts';
 import type { Call, Reply } from '../connector/contract.ts';
-import { Failure, type Code } from '../errors.ts';
+import { type Code, Failure } from '../errors.ts';
 import { isProtected } from '../identity/login.ts';
+import type { Scribe } from '../ledger/scribe.ts';
 import { type Leaf, signedQuorumOf, tupleOf } from '../plan/change.ts';
 import { ADDING, type Tuple, tupleKey } from '../writ/tuple.ts';
 import { type OpenWrit, openWrit, type Writ } from '../writ/writ.ts';
 import type { Bindings } from './binding.ts';
 import type { Catalogue, Classified } from './catalogue/contract.ts';
 import type { Credentials } from './credential.ts';
+import type { Subject } from './envelope.ts';
 import { checkEnvelope, checkEvidence, type EnvelopeFacts } from './envelope.ts';
-import type { Scribe } from '../ledger/scribe.ts';
 import { checkScope } from './scope.ts';
 import type { Spender } from './spend.ts';
-import type { Subject } from './envelope.ts';
 import type { Targets } from './target.ts';
 
 export interface Force {
@@ -89,7 +89,7 @@ export function openGate(world: GateWorld): Gate {
     }
     let people: readonly string[] | null = null;
     if (body.request !== null) {
-      const quorum = leaves.map((leaf) => signedQuorumOf(authority, tupleOf(leaf), body.header.overLimit));
+      const quorum = leaves.map((leaf) => signedQuorumOf(authority, leaf, body.header.overLimit));
       const [first] = quorum;
       if (first === undefined || quorum.some((other) => other.role !== first.role)) {
         throw new Failure('not-approved', 'the changes need approval by different roles');
@@ -136,15 +136,19 @@ export function openGate(world: GateWorld): Gate {
   async function deriveTuple(system: string, connector: string, classified: Classified): Promise<Tuple | Reply> {
     const { authority } = world.force();
     const { object, entitlement, attributes, effect } = classified;
-    if (object === null || effect === 'read') return refused('not-classified', `${classified.operation} names no object`);
+    if (object === null || effect === 'read')
+      return refused('not-classified', `${classified.operation} names no object`);
     const login = 'login' in object ? object.login : await world.bindings.loginOf(system, object.id, connector);
     if (login === null) return refused('not-classified', `nobody can say whose account ${JSON.stringify(object)} is`);
     let name: string | null = null;
     if (entitlement !== null) {
       const onSystem =
-        'name' in entitlement ? entitlement.name : await world.bindings.entitlementOf(system, entitlement.ref, connector);
+        'name' in entitlement
+          ? entitlement.name
+          : await world.bindings.entitlementOf(system, entitlement.ref, connector);
       name = onSystem === null ? null : entitlementNamed(authority, system, onSystem);
-      if (name === null) return refused('out-of-scope', `${onSystem ?? 'that group'} on ${system} is no configured entitlement`);
+      if (name === null)
+        return refused('out-of-scope', `${onSystem ?? 'that group'} on ${system} is no configured entitlement`);
     }
     return {
       system,
@@ -208,7 +212,12 @@ export function openGate(world: GateWorld): Gate {
     }
 
     const tuple = await deriveTuple(connector.on, connectorName, classified);
-    if ('kind' in tuple) return refuseSealed(connectorName, tuple.kind === 'refused' ? (tuple.code as Code) : 'not-classified', messageOf(tuple));
+    if ('kind' in tuple)
+      return refuseSealed(
+        connectorName,
+        tuple.kind === 'refused' ? (tuple.code as Code) : 'not-classified',
+        messageOf(tuple),
+      );
     const scope = checkScope(connector, classified.operation, classified.effect, tuple);
     if (!scope.ok) return refuseSealed(connectorName, 'out-of-scope', scope.why);
     if (writId === null) return refuseSealed(connectorName, 'writ-mismatch', `${classified.operation} needs a writ`);
@@ -248,7 +257,7 @@ export function openGate(world: GateWorld): Gate {
     const writ = lookUp(writId);
     if ('kind' in writ) return writ;
     const leaf = writ.open.leaves.find((other) => other.seq === seq);
-    if (!leaf || leaf.effect !== 'adopt') return refused('writ-mismatch', `writ ${writId} permits no such change ${seq}`);
+    if (leaf?.effect !== 'adopt') return refused('writ-mismatch', `writ ${writId} permits no such change ${seq}`);
     const no = await objection(writ, leaf);
     if (no !== null) return refuseSealed('gateway', 'outside-envelope', messageOf(no), leaf, writ);
     return perform(writ, leaf, {
@@ -268,15 +277,31 @@ export function openGate(world: GateWorld): Gate {
     act: { connector: string; callDigest: Digest; execute: () => Promise<Reply> },
   ): Promise<Reply> {
     const { planDigest, body } = writ.open;
-    const spent = await world.spender.spend({ planDigest, leaf, callDigest: act.callDigest, automatic: writ.people === null });
+    const spent = await world.spender.spend({
+      planDigest,
+      leaf,
+      callDigest: act.callDigest,
+      automatic: writ.people === null,
+    });
     if (spent.verdict === 'replay') return spent.reply;
     if (spent.verdict === 'refused') return refuseSealed(act.connector, spent.code, spent.message, leaf, writ);
 
     const refs = { change: `${body.header.plan}.${leaf.seq}`, writ: body.id, plan: planDigest };
-    const intent = { leaf, connector: act.connector, call: act.callDigest, attempt: spent.attempt, people: writ.people ?? [] };
+    const intent = {
+      leaf,
+      connector: act.connector,
+      call: act.callDigest,
+      attempt: spent.attempt,
+      people: writ.people ?? [],
+    };
     const sealed = await world.scribe.write('gateway.intent', refs, intent, { mayWait: ADDING.has(leaf.effect) });
     if (!sealed.ok) {
-      await world.spender.settle({ planDigest, seq: leaf.seq, state: 'down', reply: refused('ledger-away', sealed.why) });
+      await world.spender.settle({
+        planDigest,
+        seq: leaf.seq,
+        state: 'down',
+        reply: refused('ledger-away', sealed.why),
+      });
       return { kind: 'down', message: sealed.why };
     }
     const before = world.clock.now();
@@ -293,10 +318,22 @@ export function openGate(world: GateWorld): Gate {
     return reply;
   }
 
-  async function refuseSealed(connector: string, code: Code, message: string, leaf?: Leaf, writ?: Held): Promise<Reply> {
+  async function refuseSealed(
+    connector: string,
+    code: Code,
+    message: string,
+    leaf?: Leaf,
+    writ?: Held,
+  ): Promise<Reply> {
     const refs: Record<string, string> = { connector };
-    if (leaf && writ) Object.assign(refs, { change: `${writ.open.body.header.plan}.${leaf.seq}`, writ: writ.open.body.id });
-    await world.scribe.write('gateway.refused', refs, { code, message, at: isoTime(world.clock.now()) }, { mayWait: false });
+    if (leaf && writ)
+      Object.assign(refs, { change: `${writ.open.body.header.plan}.${leaf.seq}`, writ: writ.open.body.id });
+    await world.scribe.write(
+      'gateway.refused',
+      refs,
+      { code, message, at: isoTime(world.clock.now()) },
+      { mayWait: false },
+    );
     return refused(code, message);
   }
 

@@ -4,7 +4,11 @@ import type { Database } from '../store/database.ts';
 
 export const openJournal = (database: Database): Journal => ({
   async add({ entry, body, salt }) {
-    await database.query('insert into journal (entry, body, salt) values ($1, $2, $3)', [Buffer.from(entry, 'base64'), body, salt]);
+    await database.query('insert into journal (entry, body, salt) values ($1, $2, $3)', [
+      Buffer.from(entry, 'base64'),
+      body,
+      salt,
+    ]);
   },
   async take() {
     const rows = await database.query<{ id: number; entry: Buffer; body: string; salt: string }>(

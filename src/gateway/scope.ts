@@ -29,17 +29,27 @@ export function checkScope(
   tuple: Tuple | null,
 ): ScopeVerdict {
   if (!DUTY_OF[effect].some((duty) => connector.duties.includes(duty))) {
-    return { ok: false, why: `${connector.name} has the duties ${connector.duties.join(', ')}; ${operation} is a ${effect}` };
+    return {
+      ok: false,
+      why: `${connector.name} has the duties ${connector.duties.join(', ')}; ${operation} is a ${effect}`,
+    };
   }
-  const wanted = (effect === 'grant' || effect === 'revoke') && tuple !== null ? `${effect} ${tuple.entitlement}` : operation;
+  const wanted =
+    (effect === 'grant' || effect === 'revoke') && tuple !== null ? `${effect} ${tuple.entitlement}` : operation;
   const anything = `${wanted.split(' ', 1)[0]} *`;
   if (connector.scope.includes(wanted) || connector.scope.includes(anything)) return { ok: true };
   return { ok: false, why: `${wanted} is not in the scope of ${connector.name} (${connector.scope.join(', ')})` };
 }
 
 /** The connector that may do this effect on this system, or null: nothing unlisted acts (M1). */
-export function connectorFor(authority: Authority, system: string, duty: Duty): (ConnectorEntry & { name: string }) | null {
-  const found = Object.entries(authority.connectors).find(([, entry]) => entry.on === system && entry.duties.includes(duty));
+export function connectorFor(
+  authority: Authority,
+  system: string,
+  duty: Duty,
+): (ConnectorEntry & { name: string }) | null {
+  const found = Object.entries(authority.connectors).find(
+    ([, entry]) => entry.on === system && entry.duties.includes(duty),
+  );
   return found ? { name: found[0], ...found[1] } : null;
 }
 

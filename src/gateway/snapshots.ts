@@ -2,8 +2,8 @@
 import type { KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import type { Authority } from '../authority/authority.ts';
-import type { Database } from '../store/database.ts';
 import { type OpenSnapshot, openSnapshot, type RecordProof } from '../source/open.ts';
+import type { Database } from '../store/database.ts';
 import { lastAccepted } from './feed.ts';
 import type { Attested } from './subject.ts';
 
@@ -15,7 +15,12 @@ export interface Snapshots {
   prove(feed: string, id: string, key: string): RecordProof | null;
 }
 
-export function openSnapshots(database: Database, folder: string, authority: () => Authority, key: KeyObject): Snapshots {
+export function openSnapshots(
+  database: Database,
+  folder: string,
+  authority: () => Authority,
+  key: KeyObject,
+): Snapshots {
   const open = new Map<string, Promise<{ attested: Attested; snapshot: OpenSnapshot } | null>>();
 
   async function load(feed: string) {

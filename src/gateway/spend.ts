@@ -45,7 +45,12 @@ const side = (leaf: Leaf): 'grants' | 'removals' => (ADDING.has(leaf.effect) ? '
 
 export interface Spender {
   spend(item: Spending): Promise<SpendVerdict>;
-  settle(item: { planDigest: Digest; seq: number; state: Exclude<SpentState, 'reserved'>; reply: Reply }): Promise<void>;
+  settle(item: {
+    planDigest: Digest;
+    seq: number;
+    state: Exclude<SpentState, 'reserved'>;
+    reply: Reply;
+  }): Promise<void>;
   /** When this gateway last did `disable` on an account, or null. */
   disabledAt(system: string, login: string): Promise<Instant | null>;
   /** What of each side's budget is used in the window. */
@@ -190,7 +195,8 @@ export function openSpender(database: Database, authority: () => Authority, cloc
 }
 
 /** The person counts once, however many accounts of his are touched. */
-const subjectOf = (leaf: Leaf): string => (leaf.subject ? `${leaf.subject.feed}:${leaf.subject.key}` : `${leaf.system}:${leaf.object}`);
+const subjectOf = (leaf: Leaf): string =>
+  leaf.subject ? `${leaf.subject.feed}:${leaf.subject.key}` : `${leaf.system}:${leaf.object}`;
 
 /** A change that was spent before: may it be tried again? Effects are idempotent, but an old grant must not come back. */
 function again(item: Spending, before: SpentRow): SpendVerdict {
@@ -205,7 +211,11 @@ function again(item: Spending, before: SpentRow): SpendVerdict {
   if (before.state === 'done' && !removing) {
     return before.call_digest === item.callDigest && before.reply
       ? { verdict: 'replay', reply: before.reply }
-      : { verdict: 'refused', code: 'writ-spent', message: `change ${item.leaf.seq} was done already; a writ is spent once` };
+      : {
+          verdict: 'refused',
+          code: 'writ-spent',
+          message: `change ${item.leaf.seq} was done already; a writ is spent once`,
+        };
   }
   return { verdict: 'go', attempt: before.attempts + 1 };
 }
@@ -228,8 +238,10 @@ function overBudget(
   const subject = subjectOf(leaf);
   const newSubject = subjects.has(subject) ? 0 : 1;
   if (used.count + 1 > bound.count) return refuse(`${bound.count}`);
-  if (bound.subjects !== undefined && used.subjects + newSubject > bound.subjects) return refuse(`${bound.subjects} people in`);
-  if (bound.weight !== undefined && used.weight + weight > bound.weight) return refuse(`a weight of ${bound.weight} in`);
+  if (bound.subjects !== undefined && used.subjects + newSubject > bound.subjects)
+    return refuse(`${bound.subjects} people in`);
+  if (bound.weight !== undefined && used.weight + weight > bound.weight)
+    return refuse(`a weight of ${bound.weight} in`);
   used.count += 1;
   used.weight += weight;
   used.subjects += newSubject;

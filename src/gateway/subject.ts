@@ -4,8 +4,8 @@
 import type { Authority } from '../authority/authority.ts';
 import type { Instant } from '../clock.ts';
 import { dateOf, isWorking } from '../identity/lifecycle.ts';
-import { accountAttributes, accountDigest, compileRules, type Rules } from '../identity/rules.ts';
 import type { Row } from '../identity/mapping.ts';
+import { accountAttributes, accountDigest, compileRules, type Rules } from '../identity/rules.ts';
 import type { Subject } from './envelope.ts';
 
 /** The newest attested snapshot of a feed. */

@@ -1,8 +1,8 @@
 /** The open connections to targets. The gateway's are its own, the verifier's are its own: nobody shares a pool. */
 import type { Authority } from '../authority/authority.ts';
 import { protocolOf } from '../authority/authority.ts';
-import { addressOf } from '../authority/target.ts';
 import { isLoopback } from '../authority/loopback.ts';
+import { addressOf } from '../authority/target.ts';
 import type { Call, Reply } from '../connector/contract.ts';
 import { originOf } from './credential.ts';
 import type { OpenPerformer, Performer, Secret } from './perform/contract.ts';

@@ -2,7 +2,7 @@
  * Tokens of the worker's door. A connector holds no target credential, only a token of five minutes, good on the one
  * connection it was issued on: the connection is the binding, so a copied token is worth nothing elsewhere (M4).
  */
-import { type Clock, type Instant, type Random } from '../clock.ts';
+import type { Clock, Instant, Random } from '../clock.ts';
 import { Failure } from '../errors.ts';
 
 export const TOKEN_LIFETIME_MS = 5 * 60_000;
@@ -35,7 +35,8 @@ export function openTokens(clock: Clock, random: Random): Tokens {
     check(token, connection) {
       const entry = issued.get(token);
       if (!entry) throw new Failure('token-refused', 'no such token: ask the gateway for one');
-      if (entry.connection !== connection) throw new Failure('token-refused', 'the token belongs to another connection');
+      if (entry.connection !== connection)
+        throw new Failure('token-refused', 'the token belongs to another connection');
       if (clock.now() >= entry.expiresAt) throw new Failure('token-refused', 'the token expired; they live 5 minutes');
       return entry.connector;
     },

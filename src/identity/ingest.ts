@@ -35,7 +35,8 @@ export const copyField = (value: string | number | null): string =>
       ? String(value)
       : value.replace(/[\\\t\n\r]/g, (char) => ({ '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' })[char] ?? char);
 
-export const copyLine = (...fields: readonly (string | number | null)[]): string => `${fields.map(copyField).join('\t')}\n`;
+export const copyLine = (...fields: readonly (string | number | null)[]): string =>
+  `${fields.map(copyField).join('\t')}\n`;
 
 /** Joins small lines into chunks, because a COPY of a million one-line buffers is slow. */
 async function* inChunks(lines: AsyncIterable<string>): AsyncGenerator<string> {
@@ -176,7 +177,12 @@ async function correlate(tx: Queryable, authority: Authority, feed: string, now:
 
 export interface Settled {
   /** Persons whose state or attributes changed, with what they were. */
-  readonly changed: readonly { readonly id: string; readonly before: string | null; readonly after: string; readonly moved: boolean }[];
+  readonly changed: readonly {
+    readonly id: string;
+    readonly before: string | null;
+    readonly after: string;
+    readonly moved: boolean;
+  }[];
 }
 
 /**
@@ -218,7 +224,13 @@ export async function settlePersons(
       order by a.person, array_position(array['active', 'notice', 'leave', 'prehire', 'left'], a.state), array_position($2::text[], a.feed)`,
     [tenant, feeds],
   );
-  const changed = await tx.query<{ id: string; before: string; after: string; moved: boolean; attributes: PersonAttributes }>(
+  const changed = await tx.query<{
+    id: string;
+    before: string;
+    after: string;
+    moved: boolean;
+    attributes: PersonAttributes;
+  }>(
     `select s.id, p.state as before, s.state as after, s.attributes,
             (p.attributes ->> 'department') is distinct from (s.attributes ->> 'department')
               or (p.attributes ->> 'title') is distinct from (s.attributes ->> 'title')

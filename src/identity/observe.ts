@@ -36,7 +36,13 @@ export async function observe(
         case 'account':
           logins.set(item.id, item.login);
           accounts.push(
-            copyLine(item.login, item.id, item.state, canonical(item.attributes), String(isProtected(target, item.login))),
+            copyLine(
+              item.login,
+              item.id,
+              item.state,
+              canonical(item.attributes),
+              String(isProtected(target, item.login)),
+            ),
           );
           break;
         case 'entitlement':

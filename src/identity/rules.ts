@@ -2,16 +2,17 @@
  * The signed rules, compiled: from a row to the person, his state, his birthrights, his logins, his account.
  * Control plans with them and the gateway judges with them: the same code, over the same signed text.
  */
+
+import { assert } from '../assert.ts';
 import type { Authority, Feed } from '../authority/authority.ts';
 import { fieldsOf } from '../authority/fields.ts';
 import type { Digest } from '../canonical.ts';
 import { digestOf } from '../canonical.ts';
-import { assert } from '../assert.ts';
 import type { Attributes } from '../connector/contract.ts';
 import type { Fields } from '../expression.ts';
 import { accountAttributes } from './account.ts';
 import { type BirthrightRules, compileBirthright } from './birthright.ts';
-import { type Affiliation, changesOn, type PersonAttributes, type State, STATUSES, stateOf } from './lifecycle.ts';
+import { type Affiliation, changesOn, type PersonAttributes, STATUSES, type State, stateOf } from './lifecycle.ts';
 import { candidateLogins } from './login.ts';
 import { compileMapping, type Mapping, type Row } from './mapping.ts';
 
@@ -25,9 +26,16 @@ export interface Assessed {
 export interface Rules {
   readonly fields: Fields;
   /** One record of a feed on a day. `why`: the record is quarantined. */
-  assess(feed: string, row: Row, today: string): ({ readonly ok: true } & Assessed) | { readonly ok: false; readonly why: string };
+  assess(
+    feed: string,
+    row: Row,
+    today: string,
+  ): ({ readonly ok: true } & Assessed) | { readonly ok: false; readonly why: string };
   /** The state of known attributes on a day. */
-  stateToday(attributes: PersonAttributes, today: string): { readonly state: State; readonly stateUntil: string | null };
+  stateToday(
+    attributes: PersonAttributes,
+    today: string,
+  ): { readonly state: State; readonly stateUntil: string | null };
   /** Entitlement and the rule that gives it. */
   birthright(state: State, attributes: PersonAttributes): ReturnType<BirthrightRules['desiredFor']>;
   logins(system: string, attributes: PersonAttributes): readonly string[];

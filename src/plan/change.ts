@@ -3,9 +3,9 @@
  * that a plan of five million changes has one digest and one change a short proof.
  */
 import { assert } from '../assert.ts';
+import type { Authority } from '../authority/authority.ts';
 import { canonical, type Digest, digestOf, parseCanonical } from '../canonical.ts';
 import { Failure } from '../errors.ts';
-import type { Authority } from '../authority/authority.ts';
 import { ADDING, type Privilege, type Tuple } from '../writ/tuple.ts';
 
 /** Uniform risk of a plan. `removal` takes access away; `authority` changes Writgate's own rules. */
@@ -62,7 +62,11 @@ export interface PlanHeader {
   readonly root: Digest;
   readonly size: number;
   /** What the plan was made from. */
-  readonly base: { readonly authority: Digest; readonly snapshots: { readonly [feed: string]: string }; readonly observedAt: string };
+  readonly base: {
+    readonly authority: Digest;
+    readonly snapshots: { readonly [feed: string]: string };
+    readonly observedAt: string;
+  };
   readonly policy: Digest;
   readonly overLimit: boolean;
   readonly createdAt: string;
@@ -111,7 +115,7 @@ export function riskOf(authority: Authority, tuple: Tuple): Risk {
  */
 export function quorumOf(
   authority: Authority,
-  tuple: Tuple,
+  tuple: Tuple & { readonly subject: Leaf['subject'] },
   beyond: boolean,
 ): { readonly role: string; readonly people: number; readonly withinMs: number } | null {
   const risk = riskOf(authority, tuple);
@@ -122,8 +126,8 @@ export function quorumOf(
   if (chosen === null) return null;
   if (chosen.role !== 'owner') return { role: chosen.role, people: chosen.people, withinMs: chosen.within };
   const owner = tuple.entitlement === null ? undefined : authority.entitlements[tuple.entitlement]?.owner;
-  // Nobody owns it: then nobody may say yes in the owner's name, and the high quorum decides.
-  return owner === undefined
+  // Nobody owns it, or the owner himself would gain by it: then nobody may say yes in the owner's name.
+  return owner === undefined || owner === tuple.subject?.key
     ? { role: high.role, people: high.people, withinMs: high.within }
     : { role: `owner:${owner}`, people: chosen.people, withinMs: chosen.within };
 }
@@ -132,7 +136,7 @@ export function quorumOf(
  * The quorum that signatures over a plan must reach. A change that could have flowed inside the envelope and comes with
  * signatures is beyond it: then the quorum for `high` decides.
  */
-export const signedQuorumOf = (authority: Authority, tuple: Tuple, overLimit: boolean) => {
+export const signedQuorumOf = (authority: Authority, tuple: Parameters<typeof quorumOf>[1], overLimit: boolean) => {
   const quorum = quorumOf(authority, tuple, overLimit || quorumOf(authority, tuple, false) === null);
   assert(quorum !== null, 'beyond the envelope there is always a quorum');
   return quorum;

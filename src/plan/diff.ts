@@ -51,7 +51,12 @@ const WANTED = `(select coalesce(jsonb_object_agg(w.name, w.value), '{}') from (
 ).join(', ')}) as w(name, value) where w.value <> '')`;
 
 /** @param systems those whose whole population was read */
-export async function diff(tx: Queryable, authority: Authority, systems: readonly string[], now: Instant): Promise<Difference[]> {
+export async function diff(
+  tx: Queryable,
+  authority: Authority,
+  systems: readonly string[],
+  now: Instant,
+): Promise<Difference[]> {
   const { tenant } = authority;
   const entitlements = Object.entries(authority.entitlements).filter(([, entry]) => systems.includes(entry.on));
   await tx.query('create temporary table known (entitlement text primary key, system text not null) on commit drop');

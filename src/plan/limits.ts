@@ -14,7 +14,11 @@ export interface LimitFinding {
 }
 
 /** All limits that the changes break; empty: the plan may go on. */
-export function checkLimits(authority: Authority, leaves: readonly Leaf[], existing: Existing): readonly LimitFinding[] {
+export function checkLimits(
+  authority: Authority,
+  leaves: readonly Leaf[],
+  existing: Existing,
+): readonly LimitFinding[] {
   const findings: LimitFinding[] = [];
   for (const side of ['grants', 'removals'] as const) {
     const own = leaves.filter((leaf) => ADDING.has(leaf.effect) === (side === 'grants'));

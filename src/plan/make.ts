@@ -7,11 +7,20 @@ import { assert } from '../assert.ts';
 import type { Authority } from '../authority/authority.ts';
 import { type Digest, digestOf } from '../canonical.ts';
 import { type Instant, isoTime } from '../clock.ts';
-import type { Rules } from '../identity/rules.ts';
 import { chooseLogin } from '../identity/login.ts';
+import type { Rules } from '../identity/rules.ts';
 import { buildTree, leafHash, type Tree } from '../ledger/tree.ts';
 import { ADDING } from '../writ/tuple.ts';
-import { type Leaf, leafBytes, type PlanHeader, planDigest, quorumOf, type Risk, riskOf, signedQuorumOf, tupleOf } from './change.ts';
+import {
+  type Leaf,
+  leafBytes,
+  type PlanHeader,
+  planDigest,
+  quorumOf,
+  type Risk,
+  riskOf,
+  signedQuorumOf,
+} from './change.ts';
 import { critique } from './critique.ts';
 import type { Difference } from './diff.ts';
 import { checkLimits, type Existing, type LimitFinding } from './limits.ts';
@@ -79,9 +88,15 @@ export function draft(
     const { login } = chooseLogin(logins.held(system, person), candidates, taken);
     const answer = unmanaged !== undefined && unmanaged === login ? null : login;
     if (answer !== null) given.add(`${system} ${answer}`);
-    else if (unmanaged === undefined) leftAlone.push({ system, login: null, person, why: 'no login is free for this person' });
+    else if (unmanaged === undefined)
+      leftAlone.push({ system, login: null, person, why: 'no login is free for this person' });
     else {
-      leftAlone.push({ system, login: unmanaged, person, why: 'an account of this name exists: `writgate adopt` takes it' });
+      leftAlone.push({
+        system,
+        login: unmanaged,
+        person,
+        why: 'an account of this name exists: `writgate adopt` takes it',
+      });
     }
     chosen.set(key, answer);
     return answer;
@@ -148,10 +163,10 @@ export function makePlans(input: {
   const members = new Set(roster.people.map(({ person }) => person));
   const groups = new Map<string, Group>();
   for (const item of drafts) {
-    const tuple = tupleOf({ ...item, seq: 0, after: [], waitsFor: [] });
-    const risk = riskOf(authority, tuple);
-    const declared = quorumOf(authority, tuple, false);
-    const quorum = declared === null && !withinBirthright(authority, item) ? signedQuorumOf(authority, tuple, false) : declared;
+    const risk = riskOf(authority, item);
+    const declared = quorumOf(authority, item, false);
+    const quorum =
+      declared === null && !withinBirthright(authority, item) ? signedQuorumOf(authority, item, false) : declared;
     // One bad rule must not hold up a leaver: removals for different reasons are different plans.
     const reason = risk === 'removal' ? item.cause : '';
     // Nobody approves what he gains by. So that the others need not wait, an approver's own changes are a plan of his own.
@@ -209,11 +224,23 @@ const headerOf = (
  * The same changes as a plan that asks to go over the limits by which it refused itself. It needs the quorum for `high`,
  * and opens outside of the envelope's budget.
  */
-export function overLimit(authority: Authority, header: PlanHeader, leaves: readonly Leaf[], number: number, now: Instant) {
+export function overLimit(
+  authority: Authority,
+  header: PlanHeader,
+  leaves: readonly Leaf[],
+  number: number,
+  now: Instant,
+) {
   const [first] = leaves;
   assert(first !== undefined, 'a plan has changes');
-  const quorum = signedQuorumOf(authority, tupleOf(first), true);
-  const lifted: PlanHeader = { ...header, plan: `P${number}`, role: quorum.role, overLimit: true, createdAt: isoTime(now) };
+  const quorum = signedQuorumOf(authority, first, true);
+  const lifted: PlanHeader = {
+    ...header,
+    plan: `P${number}`,
+    role: quorum.role,
+    overLimit: true,
+    createdAt: isoTime(now),
+  };
   return { header: lifted, digest: planDigest(lifted), people: quorum.people };
 }
 
@@ -239,7 +266,9 @@ const blockers = (plans: readonly Plan[]): readonly Blocker[] =>
     plan: header.plan,
     removals: new Set(leaves.filter((leaf) => !ADDING.has(leaf.effect)).map((leaf) => leaf.person ?? '')),
     accounts: new Set(
-      leaves.filter((leaf) => leaf.effect === 'create' || leaf.effect === 'enable').map((leaf) => `${leaf.system} ${leaf.object}`),
+      leaves
+        .filter((leaf) => leaf.effect === 'create' || leaf.effect === 'enable')
+        .map((leaf) => `${leaf.system} ${leaf.object}`),
     ),
   }));
 
@@ -258,7 +287,9 @@ function freeze(drafts: readonly Draft[], earlier: readonly Blocker[]): Leaf[] {
     if (item.effect === 'create' || item.effect === 'enable') made.set(account, seq);
     const maker = made.get(account);
     const waitsFor = ADDING.has(item.effect)
-      ? earlier.filter(({ removals, accounts }) => removals.has(item.person ?? '') || accounts.has(account)).map(({ plan }) => plan)
+      ? earlier
+          .filter(({ removals, accounts }) => removals.has(item.person ?? '') || accounts.has(account))
+          .map(({ plan }) => plan)
       : [];
     return { ...item, seq, after: maker !== undefined && maker !== seq ? [maker] : [], waitsFor };
   });

@@ -11,19 +11,18 @@ import type { Fetched, World } from '../control/world.ts';
 import { decider } from '../decision/decide.ts';
 import { loadPolicies, readDefaultPolicies } from '../decision/policy.ts';
 import { compileRules } from '../identity/rules.ts';
-import { openLog, type Log } from '../ledger/log.ts';
-import { createSigner, parseVerifier } from '../ledger/note.ts';
+import { parseCheckpoint } from '../ledger/checkpoint.ts';
+import { type Log, openLog } from '../ledger/log.ts';
+import { createSigner, parseNote, parseVerifier } from '../ledger/note.ts';
 import { drainOutbox, keepBodies, openOutbox } from '../ledger/outbox.ts';
 import type { Submission } from '../ledger/scribe.ts';
 import { databaseHead } from '../ledger/store-head.ts';
-import { parseCheckpoint } from '../ledger/checkpoint.ts';
-import { parseNote } from '../ledger/note.ts';
 import { openSnapshot } from '../source/open.ts';
 import { type Database, openDatabase, packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
 import { readConnection } from '../store/prepare.ts';
-import { ed25519PublicKey } from '../writ/writ.ts';
 import type { Looked, LookOrder } from '../verification/look.ts';
+import { ed25519PublicKey } from '../writ/writ.ts';
 import { readKey } from './key.ts';
 import { type Place, placeOf } from './place.ts';
 
@@ -92,7 +91,11 @@ export async function startControl(folder: string): Promise<Control> {
   let draining: Promise<void> | null = null;
   const settle = (): Promise<void> => {
     draining ??= (async () => {
-      while ((await drainOutbox(database, tenant, async (entries) => (await log.submitAll(entries)).map(({ index }) => index))) > 0);
+      while (
+        (await drainOutbox(database, tenant, async (entries) =>
+          (await log.submitAll(entries)).map(({ index }) => index),
+        )) > 0
+      );
     })().finally(() => {
       draining = null;
     });
@@ -141,7 +144,11 @@ export async function startControl(folder: string): Promise<Control> {
       fetch: (feed) => ask<Fetched>('gateway', 'fetch', { feed }),
       rows: (feed, id) => {
         const snapshot = openSnapshot(join(place.snapshots, feed), id);
-        return { quarantined: snapshot.quarantined(), records: () => snapshot.records(), close: () => snapshot.close() };
+        return {
+          quarantined: snapshot.quarantined(),
+          records: () => snapshot.records(),
+          close: () => snapshot.close(),
+        };
       },
       admit: async (writ) => {
         await ask('gateway', 'admit', { writ });

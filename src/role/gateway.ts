@@ -4,11 +4,18 @@
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isoTime, systemClock, systemRandom } from '../clock.ts';
-import { sha256 } from '../canonical.ts';
 import { type InForce, readInForce } from '../authority/force.ts';
+import { sha256 } from '../canonical.ts';
+import { isoTime, systemClock, systemRandom } from '../clock.ts';
 import type { Call } from '../connector/contract.ts';
-import { connectPipe, type Connection, type Handlers, listenPipe, type Listener, type Peer } from '../connector/pipe.ts';
+import {
+  type Connection,
+  connectPipe,
+  type Handlers,
+  type Listener,
+  listenPipe,
+  type Peer,
+} from '../connector/pipe.ts';
 import { CallShape } from '../connector/shape.ts';
 import { Failure } from '../errors.ts';
 import { openBindings } from '../gateway/binding.ts';
@@ -19,19 +26,18 @@ import { catalogue as scimCatalogue } from '../gateway/catalogue/scim.ts';
 import { openCredentials } from '../gateway/credential.ts';
 import { fetchFeed } from '../gateway/feed.ts';
 import { openGate } from '../gateway/gate.ts';
-import { openSubjects } from '../gateway/subject.ts';
 import { openJournal } from '../gateway/journal.ts';
 import { openHttp } from '../gateway/perform/http.ts';
 import { openLdap } from '../gateway/perform/ldap.ts';
 import { openSql } from '../gateway/perform/sql.ts';
-import { openSpender } from '../gateway/spend.ts';
 import { openSnapshots } from '../gateway/snapshots.ts';
+import { openSpender } from '../gateway/spend.ts';
+import { openSubjects } from '../gateway/subject.ts';
 import { openTargets } from '../gateway/target.ts';
 import { openTokens } from '../gateway/token.ts';
 import { witnessHead } from '../gateway/witnessed.ts';
-import { COSIGNATURE, createSigner, parseVerifier } from '../ledger/note.ts';
 import { parseCheckpoint } from '../ledger/checkpoint.ts';
-import { parseNote } from '../ledger/note.ts';
+import { COSIGNATURE, createSigner, parseNote, parseVerifier } from '../ledger/note.ts';
 import { openScribe, type Submit } from '../ledger/scribe.ts';
 import { createWitness } from '../ledger/witness.ts';
 import { openDatabase, packageFolder } from '../store/database.ts';
@@ -57,7 +63,9 @@ export async function startGateway(folder: string, configFolder: string): Promis
 
   /** Reads the signed files, and never goes back behind what was in force before. */
   async function believe(): Promise<InForce> {
-    const rows = await database.query<{ kind: string; serial: number; digest: string }>('select kind, serial, digest from head');
+    const rows = await database.query<{ kind: string; serial: number; digest: string }>(
+      'select kind, serial, digest from head',
+    );
     const newest = rows.find(({ kind }) => kind === 'authority');
     const read = await readInForce(folder, clock.now(), newest?.serial ?? 0);
     if (newest && newest.serial === read.term.serial && newest.digest !== read.authorityDigest) {
@@ -156,7 +164,10 @@ export async function startGateway(folder: string, configFolder: string): Promis
   );
   let subjects = openSubjects(inForce.authority, snapshots);
   const spender = openSpender(database, authority, clock);
-  const [publicBoxKey, verifierBox] = await Promise.all([readPublicBox(folder, 'gateway'), readPublicBox(folder, 'verifier')]);
+  const [publicBoxKey, verifierBox] = await Promise.all([
+    readPublicBox(folder, 'gateway'),
+    readPublicBox(folder, 'verifier'),
+  ]);
 
   const gate = openGate({
     force: () => ({
@@ -180,7 +191,9 @@ export async function startGateway(folder: string, configFolder: string): Promis
         [authority().tenant, system, login, sealBox(secret, publicBoxKey, random), isoTime(clock.now())],
       );
       await mkdir(place.firstSecrets, { recursive: true, mode: 0o700 });
-      await writeFile(firstSecretPath(place.firstSecrets, system, login), sealBox(secret, verifierBox, random), { mode: 0o600 });
+      await writeFile(firstSecretPath(place.firstSecrets, system, login), sealBox(secret, verifierBox, random), {
+        mode: 0o600,
+      });
     },
     clock,
     random,
@@ -202,7 +215,12 @@ export async function startGateway(folder: string, configFolder: string): Promis
       );
       const { statement, signed, judgement } = snapshot;
       snapshots.forget(feed);
-      await scribe.write('gateway.snapshot', { feed, snapshot: statement.id }, { statement: signed }, { mayWait: false });
+      await scribe.write(
+        'gateway.snapshot',
+        { feed, snapshot: statement.id },
+        { statement: signed },
+        { mayWait: false },
+      );
       return {
         feed,
         id: statement.id,
@@ -221,7 +239,9 @@ export async function startGateway(folder: string, configFolder: string): Promis
     own: async (params) => {
       const { writ, seq } = params as { writ: string; seq: number };
       const reply = await gate.passOwn(writ, seq);
-      return reply.kind === 'sql' ? { ok: true, message: reply.message } : { ok: false, message: 'message' in reply ? reply.message : reply.kind };
+      return reply.kind === 'sql'
+        ? { ok: true, message: reply.message }
+        : { ok: false, message: 'message' in reply ? reply.message : reply.kind };
     },
     token: (params) => {
       const { connector } = params as { connector: string };
@@ -244,7 +264,11 @@ export async function startGateway(folder: string, configFolder: string): Promis
         'delete from first_secret where tenant = $1 and system = $2 and login = $3 returning sealed',
         [authority().tenant, system, login],
       );
-      if (!row) throw new Failure('not-found', `no first secret of ${login} on ${system} waits: none was made, or it was delivered`);
+      if (!row)
+        throw new Failure(
+          'not-found',
+          `no first secret of ${login} on ${system} waits: none was made, or it was delivered`,
+        );
       await scribe.write('gateway.delivered', { system }, { login }, { mayWait: false });
       return { secret: openBox(row.sealed, boxKey) };
     },

@@ -17,7 +17,9 @@ export type KeyName = keyof typeof KEYS;
 
 export async function readKeyText(folder: string, name: KeyName): Promise<string> {
   return readFile(join(folder, KEYS[name]), 'utf8').catch((cause) => {
-    throw new Failure('authority-invalid', `the key ${KEYS[name]} cannot be read; \`writgate init\` makes it`, { cause });
+    throw new Failure('authority-invalid', `the key ${KEYS[name]} cannot be read; \`writgate init\` makes it`, {
+      cause,
+    });
   });
 }
 

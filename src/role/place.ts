@@ -1,5 +1,5 @@
 /** Where things lie in a data folder, and the sockets of the roles. */
-import { userInfo, tmpdir } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { sha256 } from '../canonical.ts';
 

@@ -9,7 +9,7 @@ import { nameOnSystem, optionsOf } from '../authority/target.ts';
 import { systemClock, systemRandom } from '../clock.ts';
 import { type PerformCall, type Runner, startRunner } from '../connector/confinement.ts';
 import type { Question, Reply, Sighting } from '../connector/contract.ts';
-import { connectPipe, type Handlers, listenPipe, type Listener, type Peer } from '../connector/pipe.ts';
+import { connectPipe, type Handlers, type Listener, listenPipe, type Peer } from '../connector/pipe.ts';
 import { Failure } from '../errors.ts';
 import { openBox } from '../gateway/box.ts';
 import { openCredentials } from '../gateway/credential.ts';
@@ -19,10 +19,10 @@ import { parseVerifier } from '../ledger/note.ts';
 import { openScribe, type Submit } from '../ledger/scribe.ts';
 import { isMechanism } from '../plan/change.ts';
 import { judge, type Looked, type LookOrder, signVerification, type VerificationBody } from '../verification/look.ts';
+import { rawPublicKey } from '../writ/writ.ts';
 import { CATALOGUES, firstSecretPath, PERFORMERS } from './gateway.ts';
 import { readKey, readKeyText } from './key.ts';
 import { placeOf } from './place.ts';
-import { rawPublicKey } from '../writ/writ.ts';
 
 /** A target may need a moment until a read shows what a write did; after this it is contradicted. */
 const PATIENCE_MS = [0, 150, 600, 1500];
@@ -73,7 +73,11 @@ export async function startVerifier(folder: string): Promise<Listener> {
       if (!classification.ok) return { kind: 'refused', code: 'not-classified', message: classification.reason };
       const { classified } = classification;
       if (classified.effect !== 'read') {
-        return { kind: 'refused', code: 'out-of-scope', message: `a verifier only reads, this is ${classified.operation}` };
+        return {
+          kind: 'refused',
+          code: 'out-of-scope',
+          message: `a verifier only reads, this is ${classified.operation}`,
+        };
       }
       const scope = checkScope(connector, classified.operation, 'read', null);
       if (!scope.ok) return { kind: 'refused', code: 'out-of-scope', message: scope.why };
@@ -99,10 +103,15 @@ export async function startVerifier(folder: string): Promise<Listener> {
     const { system, object, entitlement } = order.tuple;
     const reader = readerOf(system);
     const target = authority().targets[system];
-    if (typeof reader === 'string' || !target) return nothing(typeof reader === 'string' ? reader : `${system} is no target`);
+    if (typeof reader === 'string' || !target)
+      return nothing(typeof reader === 'string' ? reader : `${system} is no target`);
     const configured = entitlement === null ? undefined : authority().entitlements[entitlement];
     const name =
-      entitlement === null || isMechanism(entitlement) ? entitlement : configured ? nameOnSystem(target, configured) : null;
+      entitlement === null || isMechanism(entitlement)
+        ? entitlement
+        : configured
+          ? nameOnSystem(target, configured)
+          : null;
     if (entitlement !== null && name === null) return nothing(`${entitlement} is no configured entitlement`);
     const question: Question = {
       account: { login: object, id: order.id },
@@ -153,7 +162,12 @@ export async function startVerifier(folder: string): Promise<Listener> {
       at: clock.now(),
     };
     const signed = signVerification(body, key);
-    const sealed = await scribe.write('verifier.looked', { change: order.change, plan: order.plan }, { verification: signed }, { mayWait: true });
+    const sealed = await scribe.write(
+      'verifier.looked',
+      { change: order.change, plan: order.plan },
+      { verification: signed },
+      { mayWait: true },
+    );
     // What the ledger has not heard closes nothing.
     if (!sealed.ok) throw new Failure('ledger-away', sealed.why);
     return { ...signed, id: sighting.id, attributes: sighting.attributes, account: sighting.account };

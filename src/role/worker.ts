@@ -3,12 +3,19 @@
  * minutes. Each call goes to the gateway, which judges it from the call alone.
  */
 import { type Authority, protocolOf } from '../authority/authority.ts';
+import { readInForce } from '../authority/force.ts';
 import { optionsOf } from '../authority/target.ts';
 import { systemClock } from '../clock.ts';
 import { type PerformCall, probeConfinement, type Runner, startRunner } from '../connector/confinement.ts';
 import type { Call, Observed, Reply, Task } from '../connector/contract.ts';
-import { connectPipe, type Connection, type Handlers, listenPipe, type Listener, type Peer } from '../connector/pipe.ts';
-import { readInForce } from '../authority/force.ts';
+import {
+  type Connection,
+  connectPipe,
+  type Handlers,
+  type Listener,
+  listenPipe,
+  type Peer,
+} from '../connector/pipe.ts';
 import { Failure, hasCode } from '../errors.ts';
 import { placeOf } from './place.ts';
 

@@ -1,42 +1,33 @@
 import { execFileSync } from 'node:child_process';
-import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readPublicKey, type SshPublicKey } from '../approval/key.ts';
+import { generateSshKey, parsePrivateKey } from '../approval/private.ts';
 import { checkSshSignature, signSsh } from '../approval/sshsig.ts';
-import { wireString } from '../approval/wire.ts';
 import { Feed } from '../authority/authority.ts';
 import { sha256 } from '../canonical.ts';
+import { systemRandom } from '../clock.ts';
 import { type ManifestReading, NAMESPACE, readManifest, stamp } from './manifest.ts';
 
 const SAMPLE = { v: 1, file: 'hr.csv', asOf: '2026-11-23T06:00:00Z', rows: 3, sha256: 'a'.repeat(64) };
 
-interface Exporter {
-  key: SshPublicKey;
-  sign(message: string, namespace?: string): Promise<string>;
-}
-
-function exporter(): Exporter {
-  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
-  const raw = Buffer.from((publicKey as KeyObject).export({ format: 'jwk' }).x!, 'base64url');
-  const key = readPublicKey(Buffer.concat([wireString('ssh-ed25519'), wireString(raw)]));
-  const signer = {
-    publicKey: key,
-    sign: async (message: Buffer) =>
-      Buffer.concat([wireString('ssh-ed25519'), wireString(sign(null, message, privateKey))]),
+function exporter() {
+  const files = generateSshKey({ random: systemRandom, comment: 'payroll@example' });
+  const signer = parsePrivateKey(files.privateText);
+  return {
+    publicKey: files.publicText,
+    sign: (message: string, namespace = NAMESPACE) => signSsh({ signer, namespace, message }),
   };
-  return { key, sign: (message, namespace = NAMESPACE) => signSsh({ signer, namespace, message }) };
 }
 
 const payroll = exporter();
 const mallory = exporter();
-const read = (text: string | null, signature: string | null, named: Exporter | null = payroll): ManifestReading =>
+const read = (text: string | null, signature: string | null, named: typeof payroll | null = payroll): ManifestReading =>
   readManifest({
     bytes: text === null ? null : Buffer.from(text),
     signature,
-    exporter: named === null ? undefined : `${named.key.text} payroll@example`,
+    exporter: named?.publicKey,
     check: checkSshSignature,
   });
 

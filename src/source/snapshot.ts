@@ -10,7 +10,7 @@ import { link, mkdir, mkdtemp, open, readdir, rename, rm, stat } from 'node:fs/p
 import { basename, join } from 'node:path';
 import { assert } from '../assert.ts';
 import type { Feed } from '../authority/authority.ts';
-import { type Digest, digestOf, sha256 } from '../canonical.ts';
+import { type Digest, digestOf } from '../canonical.ts';
 import { type Clock, isoTime } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { Archive, type Archived } from './archive.ts';
@@ -74,11 +74,10 @@ export async function takeSnapshot(taking: Taking): Promise<Snapshot> {
       unchanged ? adopt(folder, previous, incoming, feed) : frameRecords(incoming, received.pages, feed),
     );
     const judgement = checkContract(feed, factsOf(taking, received.digest, receivedAt, framed, unchanged), previous);
-    const statement: Statement = {
+    const said: Omit<Statement, 'id'> = {
       v: 1,
       tenant: taking.tenant,
       feed: name,
-      id: sha256(received.digest + isoTime(receivedAt)).slice(0, 12),
       origin: taking.origin,
       tlsPeer: taking.tlsPeer,
       rawDigest: received.digest,
@@ -95,6 +94,7 @@ export async function takeSnapshot(taking: Taking): Promise<Snapshot> {
       watermark: framed.watermark ?? previous?.watermark ?? null,
       previous: previous?.id ?? null,
     };
+    const statement: Statement = { ...said, id: digestOf(said).slice(0, 12) };
     const signed = signStatement(statement, taking.key);
     await guard(publish(incoming, join(folder, statement.id), signed));
     return { statement, signed, judgement };
@@ -238,6 +238,8 @@ const factsOf = (
 
 /** Durable under its own name, or not there at all. */
 async function publish(incoming: string, final: string, signed: SignedStatement): Promise<void> {
+  // The id is the digest of all that is said, so what lies there says the same of the same bytes.
+  if (await stat(final).catch(() => null)) return rm(incoming, { recursive: true });
   const file = await open(join(incoming, 'statement.json'), 'wx', 0o600);
   try {
     await file.writeFile(JSON.stringify(signed));

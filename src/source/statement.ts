@@ -12,7 +12,7 @@ export interface Statement {
   readonly v: 1;
   readonly tenant: string;
   readonly feed: string;
-  /** First twelve hex digits of SHA-256(rawDigest ‖ receivedAt). */
+  /** First twelve hex digits of SHA-256 over the canonical bytes of all the other members. */
   readonly id: string;
   /** Where it was fetched: a URL, or the path in the configuration. */
   readonly origin: string;
@@ -65,7 +65,8 @@ export function checkStatement(
   const refuse = (reason: string): StatementCheck => ({ ok: false, reason });
   if (typeof body !== 'string' || typeof signature !== 'string') return refuse('it is no signed statement');
   const bytes = Buffer.from(signature, 'base64');
-  if (bytes.length !== 64 || !verify(null, signedBytes(body), expected.publicKey, bytes)) {
+  // One spelling only: decoding ignores what follows the padding.
+  if (bytes.toString('base64') !== signature || !verify(null, signedBytes(body), expected.publicKey, bytes)) {
     return refuse('its signature is not the gateway’s');
   }
   let statement: Statement;

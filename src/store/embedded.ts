@@ -67,7 +67,6 @@ const SETTINGS: Readonly<Record<string, string>> = {
   synchronous_commit: 'on',
   password_encryption: 'scram-sha-256',
   unix_socket_permissions: '0777',
-  ssl: 'off',
   timezone: 'UTC',
   log_timezone: 'UTC',
   log_checkpoints: 'off',

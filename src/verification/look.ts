@@ -55,7 +55,10 @@ export const signVerification = (body: VerificationBody, key: KeyObject): { body
 };
 
 /** The body when the signature is the verifier's, else null. */
-export function checkVerification(looked: { body: string; signature: string }, key: KeyObject): VerificationBody | null {
+export function checkVerification(
+  looked: { body: string; signature: string },
+  key: KeyObject,
+): VerificationBody | null {
   const holds = verify(null, signed(looked.body), key, Buffer.from(looked.signature, 'base64'));
   return holds ? (JSON.parse(looked.body) as VerificationBody) : null;
 }
@@ -86,7 +89,8 @@ export function judge(
     case 'enable':
     case 'adopt': {
       if (account === null) return say('inconclusive', 'account', sighting.message);
-      if (account !== 'active' && tuple.effect !== 'update' && tuple.effect !== 'adopt') return say('contradicted', 'account', `the account is ${account}`);
+      if (account !== 'active' && tuple.effect !== 'update' && tuple.effect !== 'adopt')
+        return say('contradicted', 'account', `the account is ${account}`);
       if (account === 'absent') return say('contradicted', 'account', 'the account is absent');
       const wrong = differing(expected, sighting.attributes);
       if (wrong === null) return say('inconclusive', 'account', 'its attributes could not be seen');
@@ -96,10 +100,14 @@ export function judge(
     }
     case 'disable':
       if (account === null) return say('inconclusive', 'account', sighting.message);
-      return account === 'active' ? say('contradicted', 'account', 'the account is active') : say('confirmed', 'account', `the account is ${account}`);
+      return account === 'active'
+        ? say('contradicted', 'account', 'the account is active')
+        : say('confirmed', 'account', `the account is ${account}`);
     case 'delete':
       if (account === null) return say('inconclusive', 'account', sighting.message);
-      return account === 'absent' ? say('confirmed', 'account', 'the account is absent') : say('contradicted', 'account', `the account is ${account}`);
+      return account === 'absent'
+        ? say('confirmed', 'account', 'the account is absent')
+        : say('contradicted', 'account', `the account is ${account}`);
     case 'authenticate':
     case 'install':
       return say('inconclusive', tuple.effect, 'no look can tell');

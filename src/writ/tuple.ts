@@ -50,4 +50,12 @@ export const tupleKey = (tuple: Tuple): string =>
 export const tupleDigest = (tuple: Tuple): Digest => digestOf(tuple);
 
 /** Effects that add access; the others take it away. */
-export const ADDING: ReadonlySet<Effect> = new Set(['create', 'update', 'enable', 'grant', 'authenticate', 'adopt', 'install']);
+export const ADDING: ReadonlySet<Effect> = new Set([
+  'create',
+  'update',
+  'enable',
+  'grant',
+  'authenticate',
+  'adopt',
+  'install',
+]);

@@ -72,7 +72,8 @@ export function openWrit(writ: Writ, held: { tenant: string; decisionKey: KeyObj
   const refuse = (why: string): never => {
     throw new Failure('writ-invalid', `the writ is not accepted: ${why}`);
   };
-  if (!verify(null, sealed(writ.body), held.decisionKey, Buffer.from(writ.seal, 'base64'))) refuse('its seal is not control’s');
+  if (!verify(null, sealed(writ.body), held.decisionKey, Buffer.from(writ.seal, 'base64')))
+    refuse('its seal is not control’s');
   const body = parseCanonical(writ.body) as unknown as WritBody;
   if (body.v !== 1) refuse(`version ${body.v}`);
   if (body.tenant !== held.tenant || body.header.tenant !== held.tenant) refuse(`it is for tenant ${body.tenant}`);
@@ -80,7 +81,10 @@ export function openWrit(writ: Writ, held: { tenant: string; decisionKey: KeyObj
   // Five minutes of clock skew between two machines are normal; a writ from further ahead is not.
   if (body.issuedAt > held.now + 5 * 60_000) refuse('it was issued in the future');
   if (held.now >= body.expiresAt) {
-    throw new Failure('writ-expired', `writ ${body.id} expired ${Math.round((held.now - body.expiresAt) / 1000)} s ago`);
+    throw new Failure(
+      'writ-expired',
+      `writ ${body.id} expired ${Math.round((held.now - body.expiresAt) / 1000)} s ago`,
+    );
   }
   if (body.changes.length === 0) refuse('it permits nothing');
 

@@ -3,7 +3,12 @@ import { chown, readFile, stat } from 'node:fs/promises';
 import { createServer, connect as dial, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { FIRST_PASSWORD, openPostgresBench, startTarget, type Target } from '../../../test/counterparts/postgres-bench.ts';
+import {
+  FIRST_PASSWORD,
+  openPostgresBench,
+  startTarget,
+  type Target,
+} from '../../../test/counterparts/postgres-bench.ts';
 import { servers } from '../../../test/scratch.ts';
 import { canonical } from '../../canonical.ts';
 import type { Question, Receipt, Reply, Sighting, SqlCall, Task } from '../../connector/contract.ts';
@@ -26,7 +31,9 @@ const GUARDED: readonly (readonly [string, SqlCall['params']])[] = [
 ];
 
 test('every statement that changes an account is among those that are tried on what must not be touched', () => {
-  const changing = Object.entries(STATEMENTS as Record<string, Statement>).filter(([, { effect }]) => effect !== 'read');
+  const changing = Object.entries(STATEMENTS as Record<string, Statement>).filter(
+    ([, { effect }]) => effect !== 'read',
+  );
   expect(changing.map(([name]) => name).sort()).toEqual([...GUARDED.map(([name]) => name), 'create account'].sort());
 });
 
@@ -153,7 +160,10 @@ for (const [name, binaries] of await servers()) {
       return (await drive(connector.apply({}, task), bench.perform)).result;
     };
     const look = async (login: string, entitlement?: string): Promise<Sighting> => {
-      const question: Question = { account: { login, id: null }, ...(entitlement === undefined ? {} : { entitlement }) };
+      const question: Question = {
+        account: { login, id: null },
+        ...(entitlement === undefined ? {} : { entitlement }),
+      };
       return (await drive(connector.look({}, question), bench.look)).result;
     };
     const create = async (login = fresh()): Promise<string> => {
@@ -162,7 +172,8 @@ for (const [name, binaries] of await servers()) {
     };
     const quoted = (text: string) => `"${text.replaceAll('"', '""')}"`;
     const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
-    const roles = async () => (await target.admin('select rolname from pg_roles order by 1')).map((row) => row['rolname']);
+    const roles = async () =>
+      (await target.admin('select rolname from pg_roles order by 1')).map((row) => row['rolname']);
     const perform = (statement: string, params: SqlCall['params'], secret: Secret = target.writer): Promise<Reply> => {
       const performer = openSql(target.address);
       return performer.perform(call(statement, params), secret);
@@ -262,7 +273,10 @@ for (const [name, binaries] of await servers()) {
           const before = await state(login);
           const session = await target.login('chief', 'c');
           for (const secret of [target.writer, superuser]) {
-            expect(await perform(statement, { login, ...params }, secret)).toMatchObject({ kind: 'sql', sqlstate: '42501' });
+            expect(await perform(statement, { login, ...params }, secret)).toMatchObject({
+              kind: 'sql',
+              sqlstate: '42501',
+            });
           }
           expect(await state(login)).toEqual(before);
           expect((await session.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
@@ -286,11 +300,14 @@ for (const [name, binaries] of await servers()) {
         }
       });
 
-      test.each(['postgres', 'chief', 'pg_execute_server_program', 'pg_read_all_data'])('%s is granted to nobody', async (role) => {
-        const login = await create();
-        expect(await perform('grant role', { login, role }, superuser)).toMatchObject({ sqlstate: '42501' });
-        expect((await state(login))[0]).toMatchObject({ member: [] });
-      });
+      test.each(['postgres', 'chief', 'pg_execute_server_program', 'pg_read_all_data'])(
+        '%s is granted to nobody',
+        async (role) => {
+          const login = await create();
+          expect(await perform('grant role', { login, role }, superuser)).toMatchObject({ sqlstate: '42501' });
+          expect((await state(login))[0]).toMatchObject({ member: [] });
+        },
+      );
 
       test('a database’s owner cannot slip other tables under the statements', async () => {
         await target.admin(`create view public.pg_roles as
@@ -303,7 +320,9 @@ for (const [name, binaries] of await servers()) {
 
       test('the verifier’s credential, and a read, change nothing', async () => {
         const login = await create();
-        for (const [statement, params] of GUARDED.filter(([one]) => one !== 'enable account' && one !== 'revoke role')) {
+        for (const [statement, params] of GUARDED.filter(
+          ([one]) => one !== 'enable account' && one !== 'revoke role',
+        )) {
           const reply = await perform(statement, { login, ...params }, target.reader);
           expect(reply, statement).not.toMatchObject({ rows: [{ outcome: 'done' }] });
         }
@@ -342,7 +361,11 @@ for (const [name, binaries] of await servers()) {
         expect(await roles()).toEqual(expect.arrayContaining([...before, login]));
         expect(await apply('update', login, { attributes: { title: login } })).toMatchObject({ outcome: 'done' });
         expect(await apply('grant', login, { entitlement: 'staff' })).toMatchObject({ outcome: 'done' });
-        expect(await look(login, 'staff')).toMatchObject({ account: 'active', holds: true, attributes: { title: login } });
+        expect(await look(login, 'staff')).toMatchObject({
+          account: 'active',
+          holds: true,
+          attributes: { title: login },
+        });
         expect(await apply('disable', login)).toMatchObject({ outcome: 'done' });
         expect(await apply('enable', login)).toMatchObject({ outcome: 'done' });
         expect(await apply('revoke', login, { entitlement: 'staff' })).toMatchObject({ outcome: 'done' });
@@ -357,9 +380,9 @@ for (const [name, binaries] of await servers()) {
         await target.admin(`create role ${quoted(role)}`);
         expect(await perform('grant role', { login, role }, superuser)).toMatchObject({ rows: [{ outcome: 'done' }] });
         expect(await look(login, role)).toMatchObject({ holds: true });
-        expect(await target.admin(`select count(*)::int as n from pg_auth_members where member = '${login}'::regrole`)).toEqual([
-          { n: 1 },
-        ]);
+        expect(
+          await target.admin(`select count(*)::int as n from pg_auth_members where member = '${login}'::regrole`),
+        ).toEqual([{ n: 1 }]);
         await target.admin(`drop role ${quoted(role)}`);
       });
 
@@ -401,7 +424,9 @@ for (const [name, binaries] of await servers()) {
 
       test('a login that is taken by another role is refused, and that role stays as it is', async () => {
         for (const role of ['staff', 'writer', 'chief', 'postgres']) {
-          expect(await apply('create', role, { attributes: { employeeId: '1' } })).toMatchObject({ outcome: 'refused' });
+          expect(await apply('create', role, { attributes: { employeeId: '1' } })).toMatchObject({
+            outcome: 'refused',
+          });
         }
         await expect(target.login('chief', FIRST_PASSWORD)).rejects.toThrow(/password/);
       });
@@ -426,7 +451,8 @@ for (const [name, binaries] of await servers()) {
       test('what people wrote about a role stays, and what is there stays what it is', async () => {
         const login = fresh();
         await target.admin(`create role ${login} login; comment on role ${login} is 'night shift (wiki)'`);
-        if (binaries.major >= 16) await target.admin(`grant ${login} to writer with admin true, inherit false, set false`);
+        if (binaries.major >= 16)
+          await target.admin(`grant ${login} to writer with admin true, inherit false, set false`);
         expect(await apply('disable', login)).toMatchObject({ outcome: 'done' });
         expect(await apply('update', login, { attributes: { title: 'a' } })).toMatchObject({ outcome: 'done' });
         expect(await apply('update', login, { attributes: { email: 'b' } })).toMatchObject({ outcome: 'done' });
@@ -570,7 +596,8 @@ for (const [name, binaries] of await servers()) {
         await other.query(`alter role ${login} connection limit 3`);
         const stop = new AbortController();
         const running = performer.perform(call('disable account', { login }), target.writer, stop.signal);
-        const waiting = () => target.admin("select 1 as one from pg_stat_activity where usename = 'writer' and wait_event_type = 'Lock'");
+        const waiting = () =>
+          target.admin("select 1 as one from pg_stat_activity where usename = 'writer' and wait_event_type = 'Lock'");
         await expect.poll(waiting).toEqual([{ one: 1 }]);
         stop.abort();
         expect(await running).toMatchObject({ kind: 'lost' });
@@ -598,25 +625,32 @@ for (const [name, binaries] of await servers()) {
       const { uid, gid } = await stat(folder);
       const make = async (file: string) => {
         const [key, crt] = [join(folder, `${file}.key`), join(folder, `${file}.crt`)];
-        execFileSync('openssl', [
-          ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
-          ...['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', crt],
-        ], { stdio: 'ignore' });
+        execFileSync(
+          'openssl',
+          [
+            ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
+            ...['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', crt],
+          ],
+          { stdio: 'ignore' },
+        );
         for (const path of [key, crt]) await chown(path, uid, gid);
         return readFile(crt, 'utf8');
       };
       const [ca, other] = [await make('server'), await make('other')];
-      await target.admin('alter system set ssl_cert_file = \'server.crt\'');
-      await target.admin('alter system set ssl_key_file = \'server.key\'');
-      await target.admin('select pg_reload_conf()');
       const tried = (host: string, trusted: string) =>
         openSql({ url: `postgres://${host}:${target.cluster.port}/pay`, ca: trusted, timeoutMs: 3000 }).perform(
           call('read account', { login: 'chief' }),
           target.reader,
         );
-      // `ssl` is off on the command line of the test's cluster, so first: no TLS is no connection.
       expect(await tried('localhost', ca)).toMatchObject({ kind: 'down', message: expect.stringContaining('SSL') });
-      void other;
+      await target.admin('alter system set ssl = on');
+      await target.admin('select pg_reload_conf()');
+      await expect.poll(() => tried('localhost', ca)).toMatchObject({ kind: 'sql', sqlstate: null });
+      expect(await tried('localhost', other)).toMatchObject({ kind: 'down' });
+      expect(await tried('127.0.0.1', ca)).toMatchObject({
+        kind: 'down',
+        message: expect.stringContaining('127.0.0.1'),
+      });
     });
   });
 }

@@ -11,8 +11,11 @@ import { parseCanonical } from '../../canonical.ts';
 import { ATTRIBUTES, type Attributes } from '../../connector/contract.ts';
 import type { Effect } from '../../writ/tuple.ts';
 
-/** What a parameter may be. `start` is a name or empty: the place in a list after which the next page begins. */
-type ParameterKind = 'name' | 'start' | 'count' | 'attributes' | 'secret';
+/**
+ * What a parameter may be. `role` is a name that is no mechanism's (`@connections`); `start` is a name or empty: the
+ * place in a list after which the next page begins.
+ */
+type ParameterKind = 'name' | 'role' | 'start' | 'count' | 'attributes' | 'secret';
 
 export interface Statement {
   /** As a scope names it. */
@@ -135,7 +138,7 @@ export const STATEMENTS = define({
   'read membership': {
     operation: 'read Role',
     effect: 'read',
-    params: { login: 'name', role: 'name' },
+    params: { login: 'name', role: 'role' },
     sql: `select case
                    when r.oid is null or a.oid is null then null
                    when current_setting('server_version_num')::int < 160000 then pg_has_role(a.oid, r.oid, 'member')
@@ -222,7 +225,7 @@ export const STATEMENTS = define({
   'grant role': {
     operation: 'grant',
     effect: 'grant',
-    params: { login: 'name', role: 'name' },
+    params: { login: 'name', role: 'role' },
     sql: change(
       `select oid, rolname, rolsuper into granted from pg_roles where rolname = current_setting('writgate.role');
       if granted.oid is null then
@@ -242,7 +245,7 @@ export const STATEMENTS = define({
   'revoke role': {
     operation: 'revoke',
     effect: 'revoke',
-    params: { login: 'name', role: 'name' },
+    params: { login: 'name', role: 'role' },
     sql: change(
       `outcome := 'already';
       for membership in
@@ -296,6 +299,12 @@ type Value = string | number | boolean | null;
 
 const CHECKS: Readonly<Record<ParameterKind, (value: Value) => string | null>> = {
   name: (value) => (value === '' ? 'is empty' : nameFlaw(value)),
+  role: (value) =>
+    value === ''
+      ? 'is empty'
+      : String(value).startsWith('@')
+        ? 'is a mechanism’s name, and no role’s'
+        : nameFlaw(value),
   start: nameFlaw,
   count: (value) =>
     typeof value === 'number' && Number.isSafeInteger(value) && value >= 1 && value <= MAX_PAGE
