@@ -45,7 +45,7 @@ export async function benchFeed(): Promise<void> {
     const { size } = await stat(path);
     const feed = Feed.parse({
       csv: 'people.csv',
-      asOf: {},
+      asOf: { header: 'last-modified' },
       contract: { key: 'employee_id', maxAge: '26h', count: {} },
       map: {},
     });
@@ -53,8 +53,8 @@ export async function benchFeed(): Promise<void> {
       takeSnapshot({
         tenant: 'bench',
         name: 'hr',
-        feed: { ...feed, asOf: { header: 'last-modified' } },
-        payload: createReadStream(path, { highWaterMark: 64 << 10 }),
+        feed,
+        payload: createReadStream(path, { highWaterMark: 1 << 20 }),
         origin: 'people.csv',
         tlsPeer: null,
         manifest: { kind: 'none' },

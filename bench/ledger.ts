@@ -15,7 +15,7 @@ import { memoryHead } from '../src/ledger/head.ts';
 import { openLog } from '../src/ledger/log.ts';
 import { createSigner, formatVerifier } from '../src/ledger/note.ts';
 
-const ENTRIES = 500_000;
+const ENTRIES = 300_000;
 const IN_FLIGHT = 8_192;
 const SIGNED = 20_000;
 
@@ -29,7 +29,11 @@ const newEntry = (index: number, by: Role): Buffer =>
     at: 1767225600000 + index,
     by,
     tenant: 'acme',
-    refs: { change: `P${Math.floor(index / 50)}.${index % 50}`, plan: `P${Math.floor(index / 50)}`, person: `hr:${index % 9973}` },
+    refs: {
+      change: `P${Math.floor(index / 50)}.${index % 50}`,
+      plan: `P${Math.floor(index / 50)}`,
+      person: `hr:${index % 9973}`,
+    },
     body: { index },
     random: systemRandom,
     ...(by === 'control' ? {} : { signWith: gateway.privateKey }),
@@ -37,7 +41,9 @@ const newEntry = (index: number, by: Role): Buffer =>
 
 const rate = (count: number, ms: number): number => Math.round((count / ms) * 1000);
 const show = (phase: string, count: number, ms: number, more = ''): void =>
-  console.log(`${phase.padEnd(34)}${`${rate(count, ms).toLocaleString('en')}/s`.padStart(12)}  ${count.toLocaleString('en')} in ${(ms / 1000).toFixed(2)} s${more}`);
+  console.log(
+    `${phase.padEnd(34)}${`${rate(count, ms).toLocaleString('en')}/s`.padStart(12)}  ${count.toLocaleString('en')} in ${(ms / 1000).toFixed(2)} s${more}`,
+  );
 
 async function timed<T>(work: () => Promise<T>): Promise<[T, number]> {
   const start = performance.now();
@@ -93,5 +99,7 @@ export async function benchLedger(): Promise<void> {
   await benchOne('signed by the gateway', 'gateway', SIGNED);
   const { sealed, checked } = await benchOne('control', 'control', ENTRIES);
   console.log(`peak memory ${Math.round(process.resourceUsage().maxRSS / 1024)} MB`);
-  console.log(`ledger: ${sealed.toLocaleString('en')} durable entries/s, ${checked.toLocaleString('en')} checked entries/s`);
+  console.log(
+    `ledger: ${sealed.toLocaleString('en')} durable entries/s, ${checked.toLocaleString('en')} checked entries/s`,
+  );
 }

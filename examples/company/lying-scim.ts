@@ -8,7 +8,7 @@
  * example of a server. Where a lie needs time to pass, time is counted in requests, so that no test has to sleep.
  */
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
@@ -173,7 +173,7 @@ function read(world: World, [resource, id]: readonly string[], query: URLSearchP
 
 class Liar {
   lie: Lie | null;
-  #world: World = { users: [], groups: [] };
+  world: World = { users: [], groups: [] };
   /** What becomes of the world later, and after how many more requests. */
   #later: { in: number; world: World } | null = null;
 
@@ -189,7 +189,7 @@ class Liar {
     body: Record<string, unknown>,
   ): Answer | null {
     if (this.#later && --this.#later.in <= 0) {
-      this.#world = this.#later.world;
+      this.world = this.#later.world;
       this.#later = null;
     }
     switch (this.lie) {
@@ -207,7 +207,7 @@ class Liar {
   }
 
   #read(path: readonly string[], query: URLSearchParams): Answer {
-    const honest = read(this.#world, path, query, this.lie);
+    const honest = read(this.world, path, query, this.lie);
     if (this.lie !== 'another-user' || path[0] !== 'Users') return honest;
     const somebody = { schemas: [USER], id: randomUUID(), userName: 'somebody.else', active: false };
     return path[1]
@@ -216,20 +216,20 @@ class Liar {
   }
 
   #write(method: string, path: readonly string[], body: Record<string, unknown>): Answer | null {
-    const before = structuredClone(this.#world);
-    const done = (): Answer => write(this.#world, method, path, body);
+    const before = structuredClone(this.world);
+    const done = (): Answer => write(this.world, method, path, body);
     /** A success that tells nothing, except of a create, which has to show something. */
     const claim = (answer: Answer): Answer => (answer.status === 200 ? { status: 204 } : answer);
     switch (this.lie) {
       case 'keeps-account': {
         const answer = claim(done());
-        this.#world = before;
+        this.world = before;
         return answer;
       }
       case 'late': {
         const answer = claim(done());
-        this.#later = { in: LATE_AFTER, world: this.#world };
-        this.#world = before;
+        this.#later = { in: LATE_AFTER, world: this.world };
+        this.world = before;
         return answer;
       }
       case 'forgets': {
@@ -239,7 +239,7 @@ class Liar {
       }
       case 'resurrects': {
         const answer = done();
-        const after = structuredClone(this.#world);
+        const after = structuredClone(this.world);
         for (const user of before.users) {
           const left = after.users.find(({ id }) => id === user.id);
           if (left) left.active = user.active;
@@ -256,15 +256,15 @@ class Liar {
         return null;
       case 'ignores-active': {
         const operations = ((body['Operations'] ?? []) as Operation[]).filter(({ path: at }) => at !== 'active');
-        return write(this.#world, method, path, { ...body, Operations: operations });
+        return write(this.world, method, path, { ...body, Operations: operations });
       }
       case 'first-of-two':
         return claim(
-          write(this.#world, method, path, { ...body, Operations: [body['Operations']].flat().slice(0, 1) }),
+          write(this.world, method, path, { ...body, Operations: [body['Operations']].flat().slice(0, 1) }),
         );
       case 'changes-id': {
         const answer = claim(done());
-        const user = this.#world.users.find(({ id }) => id === path[1]);
+        const user = this.world.users.find(({ id }) => id === path[1]);
         if (user) this.#rename(user);
         return answer;
       }
@@ -280,7 +280,7 @@ class Liar {
 
   #rename(user: User): void {
     const id = randomUUID();
-    for (const group of this.#world.groups) {
+    for (const group of this.world.groups) {
       for (const member of group.members) if (member.value === user.id) member.value = id;
     }
     user.id = id;
@@ -313,8 +313,10 @@ export async function startLyingScim(
   tokens: { readonly writer: string; readonly reader: string },
   port = 0,
   lie: Lie | null = null,
+  state: string | null = null,
 ): Promise<Liable> {
   const liar = new Liar(lie);
+  if (state !== null && existsSync(state)) Object.assign(liar.world, JSON.parse(readFileSync(state, 'utf8')));
   const server = createServer(async (request, response) => {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost');
     const token = request.headers.authorization?.replace(/^Bearer /, '');
@@ -334,6 +336,7 @@ export async function startLyingScim(
     const path = pathname.slice('/scim/v2/'.length).split('/').map(decodeURIComponent);
     const answer = liar.answer(method, path, searchParams, body);
     if (answer) respond(response, answer);
+    if (state !== null && method !== 'GET') writeFileSync(state, JSON.stringify(liar.world));
   });
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -350,11 +353,16 @@ export async function startLyingScim(
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({
-    options: { port: { type: 'string' }, 'token-file': { type: 'string' }, lie: { type: 'string' } },
+    options: {
+      port: { type: 'string' },
+      'token-file': { type: 'string' },
+      lie: { type: 'string' },
+      state: { type: 'string' },
+    },
   });
   if (values.lie !== undefined && !isLie(values.lie))
     throw new Error(`--lie is one of ${Object.keys(LIES).join(', ')}`);
   const tokens = JSON.parse(readFileSync(values['token-file'] ?? 'tokens.json', 'utf8'));
-  const { url, lieUrl } = await startLyingScim(tokens, Number(values.port ?? 0), values.lie ?? null);
+  const { url, lieUrl } = await startLyingScim(tokens, Number(values.port ?? 0), values.lie ?? null, values.state ?? null);
   console.log(JSON.stringify({ url, lieUrl }));
 }

@@ -8,7 +8,18 @@ import { memoryHead } from './head.ts';
 import { openLog } from './log.ts';
 import { COSIGNATURE, createSigner, formatVerifier, signatureLine, signNote } from './note.ts';
 import { formatProof, parseProof } from './proof.ts';
-import { check, gateway, logKey, newEntries, newEntry, newFolder, newKey, ORIGIN, roleKeys, signer } from './testing.ts';
+import {
+  check,
+  gateway,
+  logKey,
+  newEntries,
+  newEntry,
+  newFolder,
+  newKey,
+  ORIGIN,
+  roleKeys,
+  signer,
+} from './testing.ts';
 import { frameEntries, splitEntries, tilePath } from './tile.ts';
 import { buildTree, leafHash, treeRoot } from './tree.ts';
 
@@ -16,7 +27,8 @@ const witness = createSigner('w1.example', newKey(), COSIGNATURE);
 const other = createSigner('w2.example', newKey(), COSIGNATURE);
 const vkeys = [witness, other].map(({ verifier }) => formatVerifier(verifier));
 const textOf = (note: string) => note.slice(0, note.lastIndexOf('\n\n') + 1);
-const cosign = (note: string, ...by: (typeof witness)[]) => note + by.map((key) => signatureLine(textOf(note), key, 7)).join('');
+const cosign = (note: string, ...by: (typeof witness)[]) =>
+  note + by.map((key) => signatureLine(textOf(note), key, 7)).join('');
 
 async function ledger(size = 600) {
   const folder = newFolder();
@@ -29,7 +41,8 @@ async function ledger(size = 600) {
 }
 
 /** Replaces the entries, keeping the published checkpoint. */
-const rewrite = (folder: string, entries: readonly Buffer[]) => writeFileSync(join(folder, 'entries'), frameEntries(entries));
+const rewrite = (folder: string, entries: readonly Buffer[]) =>
+  writeFileSync(join(folder, 'entries'), frameEntries(entries));
 /** What an operator with the log's key can do: publish whatever he likes. */
 const publish = (folder: string, entries: readonly Buffer[], key = signer) => {
   const text = formatCheckpoint({ origin: ORIGIN, size: entries.length, root: treeRoot(entries.map(leafHash)) });
@@ -102,24 +115,37 @@ describe('the checker finds', async () => {
   });
 
   it('an entry put in between', async () => {
-    expect(codes(await find(() => rewrite(folder, entries.toSpliced(300, 0, newEntry()))))).toEqual(['log-long', 'root-differs']);
+    expect(codes(await find(() => rewrite(folder, entries.toSpliced(300, 0, newEntry()))))).toEqual([
+      'log-long',
+      'root-differs',
+    ]);
   });
 
   it('a truncated log', async () => {
     expect(codes(await find(() => rewrite(folder, entries.slice(0, 599))))).toEqual(['log-short']);
-    expect(codes(await find(() => writeFileSync(join(folder, 'entries'), frameEntries(entries).subarray(0, -1))))).toEqual(['log-long', 'log-short']);
+    expect(
+      codes(await find(() => writeFileSync(join(folder, 'entries'), frameEntries(entries).subarray(0, -1)))),
+    ).toEqual(['log-long', 'log-short']);
     expect(codes(await find(() => rewrite(folder, [])))).toEqual(['log-short']);
   });
 
   it('bytes and entries that no checkpoint covers', async () => {
     expect(codes(await find(() => rewrite(folder, [...entries, newEntry()])))).toEqual(['log-long']);
-    expect(codes(await find(() => writeFileSync(join(folder, 'entries'), Buffer.concat([frameEntries(entries), Buffer.of(0)]))))).toEqual(['log-long']);
+    expect(
+      codes(
+        await find(() => writeFileSync(join(folder, 'entries'), Buffer.concat([frameEntries(entries), Buffer.of(0)]))),
+      ),
+    ).toEqual(['log-long']);
   });
 
   it('a missing, foreign or edited checkpoint', async () => {
     expect(codes(await find(() => rmSync(join(folder, 'checkpoint'))))).toContain('checkpoint-missing');
-    expect(codes(await find(() => publish(folder, entries, createSigner(ORIGIN, newKey()))))).toContain('checkpoint-forged');
-    expect(codes(await find(() => writeFileSync(join(folder, 'checkpoint'), note.replace('600', '599'))))).toContain('checkpoint-forged');
+    expect(codes(await find(() => publish(folder, entries, createSigner(ORIGIN, newKey()))))).toContain(
+      'checkpoint-forged',
+    );
+    expect(codes(await find(() => writeFileSync(join(folder, 'checkpoint'), note.replace('600', '599'))))).toContain(
+      'checkpoint-forged',
+    );
     expect(codes(await find(() => writeFileSync(join(folder, 'checkpoint'), '')))).toContain('checkpoint-forged');
   });
 
@@ -160,7 +186,10 @@ describe('the checker finds', async () => {
   it('too few witnesses, whatever trick makes them look more', async () => {
     const alias = createSigner('alias.example', witness.privateKey, COSIGNATURE);
     const self = createSigner('self.example', signer.privateKey, COSIGNATURE);
-    const older = signNote(formatCheckpoint({ origin: ORIGIN, size: 500, root: treeRoot(entries.slice(0, 500).map(leafHash)) }), signer);
+    const older = signNote(
+      formatCheckpoint({ origin: ORIGIN, size: 500, root: treeRoot(entries.slice(0, 500).map(leafHash)) }),
+      signer,
+    );
     const keys = [...vkeys, formatVerifier(alias.verifier), formatVerifier(self.verifier)];
     const tricks: [string, string | null][] = [
       [note, null],
@@ -199,7 +228,10 @@ describe('the checker finds', async () => {
 
   it('a forged cosignature', async () => {
     const forged = note + signatureLine('other\n', witness, 7);
-    const report = await find(() => writeFileSync(join(folder, 'checkpoint'), forged), { witnessKeys: vkeys, witnessQuorum: 1 });
+    const report = await find(() => writeFileSync(join(folder, 'checkpoint'), forged), {
+      witnessKeys: vkeys,
+      witnessQuorum: 1,
+    });
     expect(codes(report)).toContain('checkpoint-forged');
   });
 
@@ -276,14 +308,24 @@ describe('the checker refuses to begin', () => {
   });
 
   it('with a log key that is none', async () => {
-    await expect(checkLedger({ folder: newFolder(), logKey: 'x', roleKeys })).rejects.toEqual(expect.objectContaining({ code: 'ledger-key' }));
+    await expect(checkLedger({ folder: newFolder(), logKey: 'x', roleKeys })).rejects.toEqual(
+      expect.objectContaining({ code: 'ledger-key' }),
+    );
   });
 });
 
 describe('the proof of one entry', async () => {
   const { log, entries } = await ledger(40);
   const body = { verdict: 'permit' };
-  const sealed = sealEntry({ kind: 'decision', at: 1, by: 'control', tenant: 'acme', refs: {}, body, random: (n) => Buffer.alloc(n, 3) });
+  const sealed = sealEntry({
+    kind: 'decision',
+    at: 1,
+    by: 'control',
+    tenant: 'acme',
+    refs: {},
+    body,
+    random: (n) => Buffer.alloc(n, 3),
+  });
   const { index, checkpoint } = await log.submit(sealed.entry);
   const proof = formatProof({ index, hashes: await log.inclusion(index, index + 1), checkpoint });
   const gatewayProof = formatProof({ index: 5, hashes: await log.inclusion(5, index + 1), checkpoint });
@@ -302,7 +344,11 @@ describe('the proof of one entry', async () => {
     ['what is no entry', { entry: Buffer.from('x') }, 'entry-form'],
     ['another index', { proof: proof.replace('index 40', 'index 39') }, 'not-included'],
     ['a hash less', { proof: proof.replace(/\n[^\n]{44}\n/, '\n') }, 'not-included'],
-    ['a checkpoint of another key', { logKey: formatVerifier(createSigner(ORIGIN, newKey()).verifier) }, 'checkpoint-forged'],
+    [
+      'a checkpoint of another key',
+      { logKey: formatVerifier(createSigner(ORIGIN, newKey()).verifier) },
+      'checkpoint-forged',
+    ],
     ['no witness', { witnessKeys: vkeys }, 'witness-quorum'],
     ['another body', { disclosed: { ...sealed, body: '{"verdict":"denied"}' } }, 'body-differs'],
     ['another salt', { disclosed: { ...sealed, salt: Buffer.alloc(16).toString('base64') } }, 'body-differs'],

@@ -9,7 +9,7 @@ import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Failure } from '../errors.ts';
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
-import { checkBody, type Entry, openEntry, type RoleKeys, signedText, splitEntry } from './entry.ts';
+import { checkBody, type Entry, openEntry, type RoleKeys, signatureOf, splitEntry } from './entry.ts';
 import { parseVerifier, type Verifier } from './note.ts';
 import { parseProof } from './proof.ts';
 import { splitEntries, TILE_WIDTH, tilePath, unpackHashes } from './tile.ts';
@@ -73,13 +73,13 @@ const readText = async (path: string): Promise<string | null> =>
 
 const READ_BYTES = 1024 * 1024;
 
-/** Whole entries in order; returns the number of bytes that are left over. */
+/** Whole entries in order, valid until the next are read; returns the number of bytes that are left over. */
 async function* readEntries(folder: string, size: number): AsyncGenerator<Buffer[], number, void> {
   const file = await open(join(folder, 'entries'), 'r').catch(orNull);
   if (!file) return yield* readBundles(folder, size);
+  const chunk = Buffer.allocUnsafe(READ_BYTES);
   try {
     for (let position = 0; ; ) {
-      const chunk = Buffer.allocUnsafe(READ_BYTES);
       const { bytesRead } = await file.read(chunk, 0, READ_BYTES, position);
       const { entries, used } = splitEntries(chunk.subarray(0, bytesRead));
       // The longest entry fits many times into a chunk: where none is whole, the file ends.
@@ -247,17 +247,23 @@ async function checkEntries(entries: readonly Buffer[], first: number, roleKeys:
   for (const [position, bytes] of entries.entries()) {
     const parts = splitEntry(bytes);
     if (typeof parts === 'string') find('entry-form', parts, first + position);
-    else if (parts[7] !== undefined) pending.push(checkRole(parts, first + position, roleKeys, find));
+    else {
+      const signed = signatureOf(parts);
+      if (signed) pending.push(checkRole(signed, first + position, roleKeys, find));
+    }
   }
   await Promise.all(pending);
 }
 
-async function checkRole(parts: RegExpExecArray, index: number, roleKeys: RoleKeys, find: Find): Promise<void> {
-  const role = parts[3] as Entry['by'];
-  const text = Buffer.from(signedText(parts));
-  const signature = Buffer.from(parts[7]!, 'base64');
-  for (const key of roleKeys[role] ?? []) if (await verifies(text, key, signature)) return;
-  find('entry-signature', `not signed by a known key of the ${role}`, index);
+type Signature = NonNullable<ReturnType<typeof signatureOf>>;
+async function checkRole(
+  { by, text, signature }: Signature,
+  index: number,
+  roleKeys: RoleKeys,
+  find: Find,
+): Promise<void> {
+  for (const key of roleKeys[by] ?? []) if (await verifies(text, key, signature)) return;
+  find('entry-signature', `not signed by a known key of the ${by}`, index);
 }
 
 /** On the thread pool: signatures are what takes time. */

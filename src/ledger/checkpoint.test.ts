@@ -48,7 +48,10 @@ describe('refuses a checkpoint', () => {
   });
 
   it('whose signed text is none', () => {
-    expect(openCheckpoint(signNote('hello\n', log), log.verifier)).toEqual({ ok: false, reason: 'the signed text is no checkpoint' });
+    expect(openCheckpoint(signNote('hello\n', log), log.verifier)).toEqual({
+      ok: false,
+      reason: 'the signed text is no checkpoint',
+    });
   });
 
   it('as cosigned by its own log under another name', () => {
@@ -79,7 +82,9 @@ describe('a checkpoint', () => {
   });
 
   it('tells who has cosigned it', () => {
-    const opened = openCheckpoint(signNote(TEXT, log) + signatureLine(TEXT, witness, 9), log.verifier, [witness.verifier]);
+    const opened = openCheckpoint(signNote(TEXT, log) + signatureLine(TEXT, witness, 9), log.verifier, [
+      witness.verifier,
+    ]);
     expect(opened).toMatchObject({ ok: true, cosigned: [{ verifier: { name: 'witness.example' }, at: 9 }] });
   });
 

@@ -53,7 +53,10 @@ describe('refuses an entry', () => {
     ['with an escape in upper case', text.replace('P7.1', '\\u001F')],
     ['with a long escape where there is a short one', text.replace('P7.1', '\\u0009')],
     ['with a raw control character', text.replace('P7.1', '\u0001')],
-    ['with a signature of 63 bytes', signed.entry.toString().replace(/"signature":"[^"]*"/, `"signature":"${Buffer.alloc(63).toString('base64')}"`)],
+    [
+      'with a signature of 63 bytes',
+      signed.entry.toString().replace(/"signature":"[^"]*"/, `"signature":"${Buffer.alloc(63).toString('base64')}"`),
+    ],
     ['with a signature in a second spelling', signed.entry.toString().replace(/.==",/, 'B==",')],
   ])('%s', (_, entry) => {
     expect(reason(entry)).toBe(FORM);
@@ -110,7 +113,13 @@ describe('does not seal', () => {
 
 describe('a sealed entry', () => {
   it('is canonical and says nothing of its body', () => {
-    expect(parseCanonical(text)).toMatchObject({ by: 'control', kind: 'decision', refs: base.refs, tenant: 'acme', v: 1 });
+    expect(parseCanonical(text)).toMatchObject({
+      by: 'control',
+      kind: 'decision',
+      refs: base.refs,
+      tenant: 'acme',
+      v: 1,
+    });
     expect(text).not.toContain('permit');
     expect(sealed.body).toBe('{"reasons":["default-removal"],"verdict":"permit"}');
     const opened = openEntry(sealed.entry);
@@ -143,11 +152,35 @@ describe('a sealed entry', () => {
 describe('the form of an entry', () => {
   const anyString = fc.oneof(
     fc.string({ unit: 'binary' }),
-    fc.string({ unit: fc.constantFrom('"', '\\', '\b', '\t', '\n', '\f', '\r', '\0', '\u000b', '\u001f', '\u007f', '\u2028', ':', ',', '{', '}', '\ufffd', 'a') }),
+    fc.string({
+      unit: fc.constantFrom(
+        '"',
+        '\\',
+        '\b',
+        '\t',
+        '\n',
+        '\f',
+        '\r',
+        '\0',
+        '\u000b',
+        '\u001f',
+        '\u007f',
+        '\u2028',
+        ':',
+        ',',
+        '{',
+        '}',
+        '\ufffd',
+        'a',
+      ),
+    }),
   );
 
   it('admits the canonical bytes of whatever is in refs', () => {
-    const refs = fc.dictionary(fc.stringMatching(/^[a-z][A-Za-z0-9]{0,8}$/), anyString, { maxKeys: 5, noNullPrototype: true });
+    const refs = fc.dictionary(fc.stringMatching(/^[a-z][A-Za-z0-9]{0,8}$/), anyString, {
+      maxKeys: 5,
+      noNullPrototype: true,
+    });
     fc.assert(
       fc.property(refs, (some) => {
         const { entry } = sealEntry({ ...base, refs: some });

@@ -8,15 +8,14 @@
  * in canonical form and on one line. Gateway and verifier sign their entries, so that control, which owns the
  * sequencer, can drop no word of theirs into the log.
  */
-import { hash, type KeyObject, sign, verify } from 'node:crypto';
+import { hash, type KeyObject, sign } from 'node:crypto';
 import { canonical, type Digest } from '../canonical.ts';
 import type { Instant, Random } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { fromBase64 } from './note.ts';
 import { LARGEST_ENTRY } from './tile.ts';
 
-export const ROLES = ['control', 'gateway', 'verifier'] as const;
-export type Role = (typeof ROLES)[number];
+export type Role = 'control' | 'gateway' | 'verifier';
 
 export interface Entry {
   readonly at: Instant;
@@ -34,7 +33,7 @@ export interface Entry {
 }
 
 export type OpenedEntry =
-  | { readonly ok: true; readonly entry: Entry /** What the signature is over. */; readonly signedText: string }
+  | { readonly ok: true; readonly entry: Entry }
   | { readonly ok: false; readonly reason: string };
 
 /** Keys that a role has signed with; several, because keys rotate and entries stay. */
@@ -71,9 +70,10 @@ export function splitEntry(bytes: Buffer): RegExpExecArray | string {
   if (text.includes('\ufffd') && !Buffer.from(text).equals(bytes)) return 'not UTF-8';
   const parts = FORM.exec(text);
   if (!parts) return 'not in the canonical form of an entry';
-  if (!refsAscend(parts[6]!)) return 'refs are not sorted or name something twice';
-  if (!Number.isSafeInteger(Number(parts[2]))) return 'its time is out of range';
-  if (parts[3] !== 'control' && parts[7] === undefined) return `an entry of the ${parts[3]} without its signature`;
+  const [, , at, by, , , refs, signature] = parts;
+  if (!refsAscend(refs!)) return 'refs are not sorted or name something twice';
+  if (!Number.isSafeInteger(Number(at))) return 'its time is out of range';
+  if (by !== 'control' && signature === undefined) return `an entry of the ${by} without its signature`;
   return parts;
 }
 
@@ -92,20 +92,21 @@ export function openEntry(bytes: Buffer): OpenedEntry {
     tenant: tenant!,
     v: 1,
   };
-  return { ok: true, entry, signedText: signedText(parts) };
+  return { ok: true, entry };
 }
 
 /** Keeps a signature over an entry from being one over anything else. */
 const SIGNED_AS = 'writgate/entry/v1\n';
 
-/** The entry without its signature, which is what that is over. */
-export const signedText = (parts: RegExpExecArray): string => `${SIGNED_AS}${parts[1]}${parts[8]}`;
-
-/** Whether one of the role's keys signed the entry. */
-export function checkEntrySignature(opened: OpenedEntry & { ok: true }, keys: readonly KeyObject[]): boolean {
-  const { entry, signedText } = opened;
-  const signature = entry.signature === undefined ? null : fromBase64(entry.signature);
-  return signature !== null && keys.some((key) => verify(null, Buffer.from(signedText), key, signature));
+/** Who signed an entry, and what the signature is over: the entry without it. Null when it has none. */
+export function signatureOf(parts: RegExpExecArray): { by: Role; text: Buffer; signature: Buffer } | null {
+  const [, head, , by, , , , signature, tail] = parts;
+  if (signature === undefined) return null;
+  return {
+    by: by as Role,
+    text: Buffer.from(`${SIGNED_AS}${head}${tail}`),
+    signature: Buffer.from(signature, 'base64'),
+  };
 }
 
 const SALT_BYTES = 16;

@@ -34,7 +34,7 @@ import { type Random, systemRandom } from '../clock.ts';
 import { Failure, hasCode } from '../errors.ts';
 import { formatCheckpoint, openCheckpoint } from './checkpoint.ts';
 import { type Disk, systemDisk } from './disk.ts';
-import { openEntry } from './entry.ts';
+import { splitEntry } from './entry.ts';
 import type { Head, HeadStore } from './head.ts';
 import { chainTo, type Journal, journalPath, listJournals, openJournal } from './journal.ts';
 import { type Signer, signNote } from './note.ts';
@@ -311,10 +311,10 @@ export async function openLog(options: {
 
   function submit(entry: Buffer): Promise<Sealed> {
     return new Promise((seal, fail) => {
-      const form = openEntry(entry);
+      const form = splitEntry(entry);
       if (stopped) return fail(stopped);
       if (closed) return fail(new Failure('ledger-stopped', 'the ledger is closed'));
-      if (!form.ok) return fail(new Failure('ledger-entry', `refused to seal: ${form.reason}`));
+      if (typeof form === 'string') return fail(new Failure('ledger-entry', `refused to seal: ${form}`));
       queue.push({ entry, seal, fail });
       draining ??= drain();
     });

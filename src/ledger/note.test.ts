@@ -89,7 +89,9 @@ describe('refuses a note', () => {
 
   it('with one bad signature of a known key beside a good one', () => {
     const bad = lineOf(signNote('other\n', bob));
-    expect(refused(NOTE + bad, [alice.verifier, bob.verifier])).toBe('the signature of bob.example/log does not verify');
+    expect(refused(NOTE + bad, [alice.verifier, bob.verifier])).toBe(
+      'the signature of bob.example/log does not verify',
+    );
     expect(refused(NOTE + bad, [alice.verifier])).toBe('accepted');
   });
 
@@ -107,7 +109,10 @@ describe('refuses a note', () => {
   });
 
   it('with a signature that is too short or too long', () => {
-    for (const change of [(bytes: Buffer) => bytes.subarray(0, -1), (bytes: Buffer) => Buffer.concat([bytes, Buffer.of(0)])]) {
+    for (const change of [
+      (bytes: Buffer) => bytes.subarray(0, -1),
+      (bytes: Buffer) => Buffer.concat([bytes, Buffer.of(0)]),
+    ]) {
       const changed = change(Buffer.from(`${encoded}`, 'base64')).toString('base64');
       expect(refused(NOTE.replace(`${encoded}`, changed))).toContain('does not verify');
     }
@@ -133,7 +138,9 @@ describe('counts', () => {
 describe('a cosignature', () => {
   it('does not verify as a plain signature, nor the other way round', () => {
     const plain = createSigner(witness.verifier.name, witness.privateKey, ED25519);
-    expect(refused(`${TEXT}\n${signatureLine(TEXT, witness, 5)}`, [plain.verifier])).toBe('no signature of a known key');
+    expect(refused(`${TEXT}\n${signatureLine(TEXT, witness, 5)}`, [plain.verifier])).toBe(
+      'no signature of a known key',
+    );
     const forged = { ...plain.verifier, keyId: witness.verifier.keyId };
     expect(refused(`${TEXT}\n${signatureLine(TEXT, witness, 5)}`, [forged])).toContain('does not verify');
     expect(refused(signNote(TEXT, plain), [witness.verifier])).toBe('no signature of a known key');
@@ -142,13 +149,17 @@ describe('a cosignature', () => {
   it('with another time does not verify', () => {
     const bytes = Buffer.from(signatureLine(TEXT, witness, 5).split(' ')[2]!, 'base64');
     bytes.writeBigUInt64BE(6n, 4);
-    expect(refused(`${TEXT}\n— ${witness.verifier.name} ${bytes.toString('base64')}\n`, [witness.verifier])).toContain('does not verify');
+    expect(refused(`${TEXT}\n— ${witness.verifier.name} ${bytes.toString('base64')}\n`, [witness.verifier])).toContain(
+      'does not verify',
+    );
   });
 
   it.each([2n ** 64n - 1n, 2n ** 63n, 2n ** 53n])('at time %s is refused and throws nothing', (at) => {
     const bytes = Buffer.from(signatureLine(TEXT, witness, 5).split(' ')[2]!, 'base64');
     bytes.writeBigUInt64BE(at, 4);
-    expect(refused(`${TEXT}\n— ${witness.verifier.name} ${bytes.toString('base64')}\n`, [witness.verifier])).toContain('does not verify');
+    expect(refused(`${TEXT}\n— ${witness.verifier.name} ${bytes.toString('base64')}\n`, [witness.verifier])).toContain(
+      'does not verify',
+    );
   });
 
   it('is not made without a time, or with one that is no whole number of seconds', () => {
@@ -203,7 +214,7 @@ describe('a verifier key', () => {
     // golang.org/x/mod/sumdb/note, its documentation.
     const peter = parseVerifier('PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW');
     const note =
-      'If you think cryptography is the answer to your problem,\nthen you don\'t know what your problem is.\n\n' +
+      "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n\n" +
       '— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n';
     expect(openNote(note, [peter]).ok).toBe(true);
     expect(openNote(note.replace('answer', 'Answer'), [peter]).ok).toBe(false);
@@ -244,7 +255,10 @@ describe('signing', () => {
     const signers = Array.from({ length: 16 }, (_, index) => createSigner(`s${index}`, newKey()));
     const mlDsa = `— pq.example ${Buffer.alloc(4 + 8 + 2420, 6).toString('base64')}\n`;
     const note = `${TEXT}\n${mlDsa}${signers.map((signer) => signatureLine(TEXT, signer)).join('')}`;
-    const opened = openNote(note, signers.map(({ verifier }) => verifier));
+    const opened = openNote(
+      note,
+      signers.map(({ verifier }) => verifier),
+    );
     expect(opened.ok && opened.signed).toHaveLength(16);
   });
 });

@@ -23,16 +23,25 @@ export interface Placed {
   readonly index: number;
   readonly proof: readonly string[];
 }
-export type Submit = (submissions: readonly Submission[]) => Promise<{ readonly checkpoint: string; readonly placed: readonly Placed[] }>;
+export type Submit = (
+  submissions: readonly Submission[],
+) => Promise<{ readonly checkpoint: string; readonly placed: readonly Placed[] }>;
 
-export type Sealed = { readonly ok: true; readonly index: number | null } | { readonly ok: false; readonly why: string };
+export type Sealed =
+  | { readonly ok: true; readonly index: number | null }
+  | { readonly ok: false; readonly why: string };
 
 export interface Scribe {
   /**
    * @param mayWait true: without a seal it did not happen (`ok: false`). false: revoking never waits for the log's
    * health; what cannot be sealed now is journalled and submitted later.
    */
-  write(kind: string, refs: Readonly<Record<string, string>>, body: unknown, options: { readonly mayWait: boolean }): Promise<Sealed>;
+  write(
+    kind: string,
+    refs: Readonly<Record<string, string>>,
+    body: unknown,
+    options: { readonly mayWait: boolean },
+  ): Promise<Sealed>;
   /** Submits what was journalled. */
   catchUp(): Promise<number>;
 }
@@ -74,7 +83,8 @@ export function openScribe(world: {
         });
       if (!covered) throw new Error(`entry ${index} is not under the checkpoint of ${opened.checkpoint.size}`);
     });
-    if (placed.length !== submissions.length) throw new Error(`${placed.length} of ${submissions.length} entries were placed`);
+    if (placed.length !== submissions.length)
+      throw new Error(`${placed.length} of ${submissions.length} entries were placed`);
     world.seen(checkpoint);
     return placed.map(({ index }) => index);
   }
@@ -83,7 +93,16 @@ export function openScribe(world: {
 
   return {
     async write(kind, refs, body, { mayWait }) {
-      const { entry, ...rest } = sealEntry({ kind, at: clock.now(), by: role, tenant, refs, body, random, signWith: key });
+      const { entry, ...rest } = sealEntry({
+        kind,
+        at: clock.now(),
+        by: role,
+        tenant,
+        refs,
+        body,
+        random,
+        signWith: key,
+      });
       const submission = { entry: entry.toString('base64'), ...rest };
       try {
         return { ok: true, index: await submitOne(submission) };

@@ -68,7 +68,12 @@ export function mortalDisk(at = Number.POSITIVE_INFINITY, fault: Fault = 'undone
   let dead = false;
   const flushed = new Map<string, Buffer>();
 
-  async function step(what: string, path: string, act: () => Promise<void>, half: () => Promise<void> = act): Promise<void> {
+  async function step(
+    what: string,
+    path: string,
+    act: () => Promise<void>,
+    half: () => Promise<void> = act,
+  ): Promise<void> {
     if (dead) throw new Death(`${what} after death`);
     steps.push(`${what} ${basename(path).replace(/^journal.*/, 'journal')}`);
     if (steps.length - 1 !== at) return act();
@@ -101,7 +106,12 @@ export function mortalDisk(at = Number.POSITIVE_INFINITY, fault: Fault = 'undone
       return wrap(path, await systemDisk.open(path));
     },
     replace: (path, bytes, durability) =>
-      step(`replace ${durability}`, path, () => systemDisk.replace(path, bytes, durability), async () => {}),
+      step(
+        `replace ${durability}`,
+        path,
+        () => systemDisk.replace(path, bytes, durability),
+        async () => {},
+      ),
     remove: (path) => step('remove', path, () => systemDisk.remove(path)),
   };
   return {

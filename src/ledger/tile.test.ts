@@ -32,7 +32,10 @@ describe('framed entries', () => {
   });
 
   it('come back, whatever they hold, as many as wanted', () => {
-    const lists = fc.array(fc.uint8Array({ maxLength: 600 }).map((bytes) => Buffer.from(bytes)), { maxLength: 20 });
+    const lists = fc.array(
+      fc.uint8Array({ maxLength: 600 }).map((bytes) => Buffer.from(bytes)),
+      { maxLength: 20 },
+    );
     fc.assert(
       fc.property(lists, fc.nat(20), (list, most) => {
         expect(splitEntries(frameEntries(list)).entries).toEqual(list);

@@ -116,8 +116,14 @@ describe('refuses an inclusion proof', () => {
 describe('refuses a consistency proof', () => {
   it.each<[string, Partial<ReturnType<typeof consistency>>]>([
     ['from size zero', { from: 0, fromRoot: EMPTY_ROOT, proof: [] }],
-    ['between two sizes of zero with an empty proof', { from: 0, to: 0, fromRoot: EMPTY_ROOT, toRoot: EMPTY_ROOT, proof: [] }],
-    ['between two sizes of zero with different roots', { from: 0, to: 0, fromRoot: EMPTY_ROOT, toRoot: other, proof: [] }],
+    [
+      'between two sizes of zero with an empty proof',
+      { from: 0, to: 0, fromRoot: EMPTY_ROOT, toRoot: EMPTY_ROOT, proof: [] },
+    ],
+    [
+      'between two sizes of zero with different roots',
+      { from: 0, to: 0, fromRoot: EMPTY_ROOT, toRoot: other, proof: [] },
+    ],
     ['between equal sizes with different roots', { to: 6, toRoot: other, proof: [] }],
     ['between equal sizes with a proof', { to: 6, toRoot: trees[6]!.root }],
     ['to a smaller size', { from: 13, fromRoot: trees[13]!.root, to: 6, toRoot: trees[6]!.root }],
@@ -214,7 +220,15 @@ describe('the tree', () => {
         const from = (b % size) + 1;
         const { root } = tree;
         expect(checkInclusion({ leafHash: many[index]!, index, size, proof: tree.prove(index), root })).toBe(true);
-        expect(checkInclusion({ leafHash: many[index]!, index: (index + 1) % (size + 1), size, proof: tree.prove(index), root })).toBe(false);
+        expect(
+          checkInclusion({
+            leafHash: many[index]!,
+            index: (index + 1) % (size + 1),
+            size,
+            proof: tree.prove(index),
+            root,
+          }),
+        ).toBe(false);
         const fromRoot = treeRoot(many.slice(0, from));
         expect(checkConsistency({ from, fromRoot, to: size, toRoot: root, proof: tree.consistency(from) })).toBe(true);
       }),

@@ -30,7 +30,12 @@ describe('a witness refuses', () => {
     ['what is no note', 400, 'hello', proof(7, 12)],
     ['what is no checkpoint', 400, signNote('hello\n', log), proof(7, 12)],
     ['another log', 404, note(12, undefined, log, 'other.example'), proof(7, 12)],
-    ['a checkpoint that another key signed', 403, note(12, undefined, createSigner('log.example', newKey())), proof(7, 12)],
+    [
+      'a checkpoint that another key signed',
+      403,
+      note(12, undefined, createSigner('log.example', newKey())),
+      proof(7, 12),
+    ],
     ['a checkpoint changed after signing', 403, note(12).replace('\n12\n', '\n13\n'), proof(7, 12)],
     ['a rollback, though signed', 409, note(5), proof(5, 5)],
     ['a rollback that claims the true old size', 400, note(5), { from: 7, hashes: [] }],
@@ -60,10 +65,7 @@ describe('a witness refuses', () => {
 
   it('the second of two forks that arrive at once', async () => {
     const { witness } = await at(7);
-    const answers = await Promise.all([
-      witness.cosign(note(20), proof(7, 20)),
-      witness.cosign(note(12), proof(7, 12)),
-    ]);
+    const answers = await Promise.all([witness.cosign(note(20), proof(7, 20)), witness.cosign(note(12), proof(7, 12))]);
     expect(answers.map(({ ok }) => ok)).toEqual([true, false]);
     expect(await witness.size()).toBe(20);
   });
@@ -75,8 +77,12 @@ describe('a witness refuses', () => {
 
   it('to be the log itself, or to sign plain notes', () => {
     const self = createSigner('w', log.privateKey, COSIGNATURE);
-    expect(() => createWitness({ key: self, logKey: log.verifier, store: memoryHead(), clock })).toThrow('does not witness itself');
-    expect(() => createWitness({ key: createSigner('w', newKey()), logKey: log.verifier, store: memoryHead(), clock })).toThrow();
+    expect(() => createWitness({ key: self, logKey: log.verifier, store: memoryHead(), clock })).toThrow(
+      'does not witness itself',
+    );
+    expect(() =>
+      createWitness({ key: createSigner('w', newKey()), logKey: log.verifier, store: memoryHead(), clock }),
+    ).toThrow();
   });
 });
 
@@ -99,6 +105,7 @@ describe('a witness cosigns', () => {
 
   it('every step between any two sizes', async () => {
     const { witness } = await at(1);
-    for (let size = 2; size <= 20; size += 1) expect(await witness.cosign(note(size), proof(size - 1, size))).toMatchObject({ ok: true });
+    for (let size = 2; size <= 20; size += 1)
+      expect(await witness.cosign(note(size), proof(size - 1, size))).toMatchObject({ ok: true });
   });
 });

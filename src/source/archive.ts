@@ -26,7 +26,7 @@ export const HASH = 32;
 const BATCH = 8192;
 
 /** Where leaf `index` lies among the tree file's hashes: before it come `index` leaves and the subtrees they complete. */
-export const leafPlace = (index: number): number => 2 * index - bitCount(index);
+const leafPlace = (index: number): number => 2 * index - bitCount(index);
 
 /** Where the subtree over leaves `index`·2^level and on lies: `level` places after the leaf that completes it. */
 export const subtreePlace = (level: number, index: number): number => leafPlace((index + 1) * 2 ** level - 1) + level;
@@ -41,6 +41,7 @@ function bitCount(value: number): number {
 class Appender {
   readonly #fd: number;
   readonly #buffer = Buffer.allocUnsafe(1 << 20);
+  #open = true;
   #used = 0;
   #written = 0;
 
@@ -98,15 +99,20 @@ class Appender {
     ftruncateSync(this.#fd, 0);
   }
 
-  /** Durable when it resolves. */
+  /** Durable when it resolves; closed in any case. */
   async finish(): Promise<void> {
-    this.flush();
-    await promisify(fsync)(this.#fd);
-    closeSync(this.#fd);
+    try {
+      this.flush();
+      await promisify(fsync)(this.#fd);
+    } finally {
+      this.close();
+    }
   }
 
-  abandon(): void {
-    closeSync(this.#fd);
+  /** Safe to call again: a number closed twice may by then be somebody else's file. */
+  close(): void {
+    if (this.#open) closeSync(this.#fd);
+    this.#open = false;
   }
 }
 
@@ -152,9 +158,9 @@ class RecordFiles {
     await this.#tree.finish();
   }
 
-  abandon(): void {
-    this.#records.abandon();
-    this.#tree.abandon();
+  close(): void {
+    this.#records.close();
+    this.#tree.close();
   }
 }
 
@@ -229,22 +235,8 @@ export class Archive implements Sink {
       this.#files = await this.#withoutTwins(sorted.twins, keyColumn);
       sorted = this.#files.keys.sort();
     }
-    const index = new Appender(join(this.#folder, 'index'));
     const { keys } = this.#files;
-    for (let from = 0; from < sorted.order.length; from += BATCH) {
-      const leaves = sorted.order.subarray(from, from + BATCH);
-      const batch = index.bytes(leaves.length * ENTRY);
-      for (let place = 0; place < leaves.length; place += 1) {
-        const leaf = leaves[place]!;
-        const at = place * ENTRY;
-        keys.copyPrefix(leaf, batch, at);
-        batch.writeUIntBE(keys.offset(leaf), at + KEY_PREFIX, 6);
-        batch.writeUInt32BE(keys.length(leaf), at + KEY_PREFIX + 6);
-        batch.writeUInt32BE(keys.line(leaf), at + KEY_PREFIX + 10);
-        batch.writeUInt32BE(leaf, at + KEY_PREFIX + 14);
-      }
-    }
-    await index.finish();
+    await writeIndex(join(this.#folder, 'index'), keys, sorted.order);
     await this.#files.finish();
     await this.#aside.finish();
     const digest = this.#asideDigest.digest('hex') as Digest;
@@ -255,10 +247,10 @@ export class Archive implements Sink {
     };
   }
 
-  /** Closes the files of a snapshot that will not be. */
-  abandon(): void {
-    this.#files.abandon();
-    this.#aside.abandon();
+  /** Closes the files of a snapshot that will not be; after `finish` they are closed already. */
+  close(): void {
+    this.#files.close();
+    this.#aside.close();
   }
 
   /** Rare, so it may be slow: the records file is written anew without them. */
@@ -278,13 +270,38 @@ export class Archive implements Sink {
         if (twin === undefined) kept.append(line, text, key);
         else this.quarantine({ key, line, reason: `its key is also on line ${twin}` });
       }
+    } catch (thrown) {
+      kept.close();
+      throw thrown;
     } finally {
       closeSync(fd);
-      all.abandon();
     }
+    all.close();
     for (const name of ['records.ndjson', 'tree']) {
       renameSync(join(this.#folder, `${name}.kept`), join(this.#folder, name));
     }
     return kept;
+  }
+}
+
+async function writeIndex(path: string, keys: KeyTable, order: Uint32Array): Promise<void> {
+  const index = new Appender(path);
+  try {
+    for (let from = 0; from < order.length; from += BATCH) {
+      const leaves = order.subarray(from, from + BATCH);
+      const batch = index.bytes(leaves.length * ENTRY);
+      for (let place = 0; place < leaves.length; place += 1) {
+        const leaf = leaves[place]!;
+        const at = place * ENTRY;
+        keys.copyPrefix(leaf, batch, at);
+        batch.writeUIntBE(keys.offset(leaf), at + KEY_PREFIX, 6);
+        batch.writeUInt32BE(keys.length(leaf), at + KEY_PREFIX + 6);
+        batch.writeUInt32BE(keys.line(leaf), at + KEY_PREFIX + 10);
+        batch.writeUInt32BE(leaf, at + KEY_PREFIX + 14);
+      }
+    }
+    await index.finish();
+  } finally {
+    index.close();
   }
 }

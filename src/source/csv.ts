@@ -20,7 +20,7 @@ import {
   type Trouble,
 } from './records.ts';
 
-export const DELIMITERS = [',', ';', '\t', '|'] as const;
+const DELIMITERS = [',', ';', '\t', '|'] as const;
 
 const CARRIAGE_RETURN = 13;
 /** What JSON spells otherwise; a line without any of it is copied as it is. */

@@ -16,9 +16,9 @@ export const MAX_COLUMNS = 1_000;
 /** In characters of the decoded text. A memory bound, and the mark of a quote that nobody closed. */
 export const MAX_RECORD = 1 << 20;
 export const MAX_HEADER = 64 << 10;
-export const MAX_RECORDS = 20_000_000;
+const MAX_RECORDS = 20_000_000;
 /** In characters; a longer key is nobody's. */
-export const MAX_KEY = 200;
+const MAX_KEY = 200;
 
 /** Why a payload cannot be framed at all. One is enough to hold the snapshot, and no record of it counts. */
 export interface Trouble {

@@ -19,7 +19,7 @@ import { type Framing, frame, shapeOf } from './frame.ts';
 import type { ManifestReading } from './manifest.ts';
 import { type SignedStatement, type Statement, signStatement } from './statement.ts';
 
-export const MAX_PAYLOAD = 8 * 2 ** 30;
+const MAX_PAYLOAD = 8 * 2 ** 30;
 export const MAX_PAGE = 32 << 20;
 
 export interface Taking {
@@ -33,7 +33,7 @@ export interface Taking {
   readonly origin: string;
   readonly tlsPeer: string | null;
   readonly manifest: ManifestReading;
-  /** Value of the response header that `asOf.header` names, or null. */
+  /** Value of the response header that `asOf.header` names, or null; looked at when the payload has come. */
   readonly header: string | null;
   /** Folder of this feed's snapshots. */
   readonly folder: string;
@@ -179,17 +179,15 @@ interface Framed {
 
 async function frameRecords(folder: string, pages: readonly number[] | null, feed: Feed): Promise<Framed> {
   const archive = new Archive(folder);
-  let framing: Framing;
   try {
-    framing = await frame({ path: join(folder, 'raw'), pages, feed, sink: archive });
-  } catch (thrown) {
-    archive.abandon();
-    throw thrown;
+    const framing = await frame({ path: join(folder, 'raw'), pages, feed, sink: archive });
+    // Half a payload's records would be a guess at the whole; the raw file shows what there was.
+    if (framing.trouble) archive.clear();
+    const archived = await archive.finish(feed.contract.key);
+    return { ...framing, watermark: framing.trouble ? null : framing.watermark, archived };
+  } finally {
+    archive.close();
   }
-  // Half a payload's records would be a guess at the whole; the raw file shows what there was.
-  if (framing.trouble) archive.clear();
-  const archived = await archive.finish(feed.contract.key);
-  return { ...framing, watermark: framing.trouble ? null : framing.watermark, archived };
 }
 
 const KEPT = ['raw', 'records.ndjson', 'tree', 'index', 'quarantine.ndjson'] as const;

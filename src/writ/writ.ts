@@ -55,7 +55,7 @@ export const ed25519PublicKey = (raw: string): KeyObject =>
   });
 
 export const rawPublicKey = (key: KeyObject): string =>
-  Buffer.from(createPublicKey(key as never).export({ format: 'jwk' }).x as string, 'base64url').toString('base64');
+  Buffer.from((key.type === 'public' ? key : createPublicKey(key as never)).export({ format: 'jwk' }).x as string, 'base64url').toString('base64');
 
 export interface OpenWrit {
   readonly body: WritBody;

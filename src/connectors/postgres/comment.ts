@@ -10,10 +10,10 @@ import { ATTRIBUTES, type Attributes } from '../../connector/contract.ts';
 /** The server's statements have the same expression (`statements.ts`). */
 const MARK = /writgate:(\{.*\})$/s;
 
-/** Whatever is not ours, or was edited by hand into something else, carries no attributes. */
-export function readComment(comment: string): Attributes {
+/** The attributes, or null where there is no mark. One that somebody edited into something else carries none. */
+export function readComment(comment: string): Attributes | null {
   const text = MARK.exec(comment)?.[1];
-  if (text === undefined) return {};
+  if (text === undefined) return null;
   try {
     const stored = JSON.parse(text) as Record<string, unknown>;
     return Object.fromEntries(

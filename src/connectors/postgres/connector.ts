@@ -130,6 +130,7 @@ function* found({ account: { login }, attributes = {} }: Task): Asking<Receipt> 
   if (account === 'unseen') return explain(reply);
   const isOurs =
     account?.active &&
+    account.isMarked &&
     Object.entries(attributes).every(([name, value]) => account.attributes[name as keyof Attributes] === value);
   return isOurs
     ? { outcome: 'already', id: login, message: 'there is this account' }
@@ -143,6 +144,8 @@ function* found({ account: { login }, attributes = {} }: Task): Asking<Receipt> 
 
 interface Account {
   readonly active: boolean;
+  /** Whether Writgate made, changed or disabled it. */
+  readonly isMarked: boolean;
   readonly attributes: Attributes;
 }
 
@@ -152,7 +155,7 @@ function readAccount(reply: Reply): Account | null | 'unseen' {
   const { active, comment = null } = row ?? {};
   if (row?.['found'] !== true || typeof active !== 'boolean') return 'unseen';
   if (comment !== null && typeof comment !== 'string') return 'unseen';
-  return { active, attributes: readComment(comment ?? '') };
+  return accountOf(active, comment ?? '');
 }
 
 const look: Connector['look'] = function* (_options, { account: { login }, entitlement }) {
@@ -189,6 +192,11 @@ function* lookAtConnections(login: string, account: Account | null): ReturnType<
   return { ...seen, holds: open > 0, message: `${open} open connections` };
 }
 
+function accountOf(active: boolean, comment: string): Account {
+  const attributes = readComment(comment);
+  return { active, isMarked: attributes !== null, attributes: attributes ?? {} };
+}
+
 const stateOf = ({ active }: Account): 'active' | 'disabled' => (active ? 'active' : 'disabled');
 
 /* ---- observe ------------------------------------------------------------------------------------------------------------ */
@@ -211,7 +219,7 @@ function* observe({ pageSize = 500 }: TargetOptions): Asking<void> {
     if (typeof active !== 'boolean' || typeof comment !== 'string') {
       throw new ConnectorFault('unreadable-reply', `the role ${login} could not be read`);
     }
-    const account = { active, attributes: readComment(comment) };
+    const account = accountOf(active, comment);
     return {
       next: { after: login },
       fact: { type: 'account', id: login, login, state: stateOf(account), attributes: account.attributes },

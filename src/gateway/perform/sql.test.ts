@@ -427,7 +427,13 @@ for (const [name, binaries] of await servers()) {
           expect(await apply('create', role, { attributes: { employeeId: '1' } })).toMatchObject({
             outcome: 'refused',
           });
+          // Nothing to tell them apart by is no reason to take it for ours.
+          expect(await apply('create', role, { attributes: {} })).toMatchObject({ outcome: 'refused' });
         }
+        const other = await create();
+        expect(await apply('create', other, { attributes: { employeeId: '2' } })).toMatchObject({ outcome: 'refused' });
+        await apply('disable', other);
+        expect(await apply('create', other, { attributes: { employeeId: '1' } })).toMatchObject({ outcome: 'refused' });
         await expect(target.login('chief', FIRST_PASSWORD)).rejects.toThrow(/password/);
       });
 
