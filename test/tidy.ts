@@ -34,10 +34,11 @@ export const ALLOWED: readonly (readonly string[])[] = [
   ['verification'],
   // The road as a whole, and the role that walks it.
   ['advance', 'control'],
+  ['role'],
   // The faces, which see everything.
   ['evidence'],
   ['api'],
-  ['cli'],
+  ['cli', 'role/main', 'role/supervise'],
 ];
 
 /** Imports against the direction, each with its reason. */

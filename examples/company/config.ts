@@ -66,7 +66,7 @@ ${corp === undefined ? '' : `  finance: { when: person.department == "100", gran
   purchasing: { when: person.department == "30", grant: [purchasing] }
 `}
 profile: separated                                       # nobody who grants also revokes or verifies
-connectors:${connectors('crm', 'SCIM', [...account, 'grant staff', 'grant sales'], ['disable User', 'revoke *'], scim)}${connectors('desk', 'SCIM', [...account, 'grant shipping'], ['disable User', 'revoke *'], scim)}${connectors('pay', 'PostgreSQL', [...account, 'grant payroll-read', 'grant payroll-admin'], ['disable User', 'revoke *'], ['read User', 'read Group'])}${
+connectors:${connectors('crm', 'SCIM', [...account, 'grant staff', 'grant sales'], ['disable User', 'revoke *'], scim)}${connectors('desk', 'SCIM', [...account, 'grant shipping'], ['disable User', 'revoke *'], scim)}${connectors('pay', 'PostgreSQL', [...account, 'grant payroll-read', 'grant payroll-admin'], ['disable User', 'revoke *'], ['read User', 'read Role', 'read Connections'])}${
     corp === undefined
       ? ''
       : connectors('corp', 'OpenLDAP', [...account, 'grant directory', 'grant finance', 'grant purchasing'], ['disable User', 'revoke *'], ['read User', 'read Group'])

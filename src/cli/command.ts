@@ -10,6 +10,9 @@ export type AddCommand = (program: Command, face: Face) => void;
 /** Exit codes beyond 0 and those of failures (`docs/errors.md`), which every command has. */
 export type Exits = Readonly<Partial<Record<number, string>>>;
 
+/** 128 + SIGINT, as a shell says it. */
+export const INTERRUPTED = 130;
+
 const COMMON: Exits = { 1: 'it failed', 2: 'wrong use or configuration' };
 
 /** Where a command works and how it answers: on every command, before or after its name. */

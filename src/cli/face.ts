@@ -93,13 +93,13 @@ export function openProgress(face: Face): Progress {
 
 /* ---- questions ----------------------------------------------------------------------------------------------------------- */
 
-async function answered<T>(asking: Promise<T | symbol>): Promise<T> {
+async function answered<T>(asking: Promise<T>): Promise<Exclude<T, symbol>> {
   const answer = await asking;
   if (isCancel(answer)) {
     cancel('Nothing was changed.');
     throw new Failure('wrong-use', 'stopped at a question; nothing was changed');
   }
-  return answer as T;
+  return answer as Exclude<T, symbol>;
 }
 
 export const askText = (message: string, initialValue: string): Promise<string> => answered(text({ message, initialValue }));

@@ -5,12 +5,14 @@
 import { advance, MOVING } from '../advance.ts';
 import { isoTime } from '../clock.ts';
 import type { Stage } from '../plan/change.ts';
-import { closePlans, readyChanges } from './rows.ts';
+import { changeId, closePlans, readyChanges } from './rows.ts';
 import type { World } from './world.ts';
 
-/** How many changes one station takes at a time: enough to keep targets busy, few enough to stop quickly. */
-const BATCH: Readonly<Partial<Record<Stage, number>>> = { permitted: 64, waiting: 64, applied: 64, inconclusive: 64 };
-const WIDE_BATCH = 500;
+/** How many changes are at one station at a time: enough to keep targets busy, few enough to stop quickly. */
+const AT_ONCE: Readonly<Partial<Record<Stage, number>>> = { permitted: 96, waiting: 96, applied: 96, inconclusive: 96 };
+const WIDE = 1000;
+/** Where each change waits for somebody else, they go on in small groups, so that a slow one holds up few. */
+const GROUP: Readonly<Partial<Record<Stage, number>>> = { permitted: 8, waiting: 8, applied: 8, inconclusive: 8 };
 
 export interface RunReport {
   /** Changes by the stage in which they are now, of plans that were touched. */
@@ -32,23 +34,60 @@ export async function run(
   let busy = 0;
   let idleSince = clock.now();
 
+  /** Wakes every station: something has gone a stage further. */
+  let wake = (): void => undefined;
+  let woken = new Promise<void>((resolve) => {
+    wake = resolve;
+  });
+  function bump(): void {
+    wake();
+    woken = new Promise((resolve) => {
+      wake = resolve;
+    });
+  }
+
   async function station(stage: Stage): Promise<void> {
+    const inHand = new Set<string>();
+    const most = AT_ONCE[stage] ?? WIDE;
+    const groupOf = GROUP[stage] ?? WIDE;
+    let failure: unknown = null;
     for (;;) {
-      if (options.signal.aborted) return;
+      if (failure !== null) throw failure;
+      if (options.signal.aborted && inHand.size === 0) return;
+      const news = woken;
       busy++;
-      const ready = await readyChanges(database, tenant, [stage], clock.now(), BATCH[stage] ?? WIDE_BATCH);
-      if (ready.length > 0) {
-        await advance(world, ready);
-        moved += ready.length;
-        options.progress(moved);
-        idleSince = clock.now();
-        busy--;
-        continue;
+      const before = new Set(inHand);
+      const full = options.signal.aborted || inHand.size > most / 2;
+      const found = full ? [] : await readyChanges(database, tenant, [stage], clock.now(), most);
+      // What was in hand when the question was asked may have moved on since.
+      const ready = found.filter((change) => !before.has(changeId(change)) && !inHand.has(changeId(change)));
+      for (let at = 0; at < ready.length; at += groupOf) {
+        const group = ready.slice(at, at + groupOf);
+        for (const change of group) inHand.add(changeId(change));
+        void advance(world, group)
+          .then(
+            () => {
+              moved += group.length;
+              options.progress(moved);
+            },
+            (thrown) => {
+              failure = thrown;
+            },
+          )
+          .finally(() => {
+            for (const change of group) inHand.delete(changeId(change));
+            bump();
+          });
       }
       busy--;
+      if (ready.length > 0 || inHand.size > 0) {
+        idleSince = clock.now();
+        await Promise.race([news, clock.sleep(100)]);
+        continue;
+      }
       // Everybody is idle: done, unless something is due in a moment.
-      if (busy === 0 && clock.now() - idleSince > 40 && !(await dueSoon())) return;
-      await clock.sleep(15);
+      if (busy === 0 && clock.now() - idleSince > 60 && !(await dueSoon())) return bump();
+      await Promise.race([news, clock.sleep(30)]);
     }
   }
 

@@ -5,8 +5,9 @@
  * Its parts prove each other: the writ and the snapshot statements are bodies of ledger entries, the entries lie under
  * one cosigned checkpoint, the change under its plan's digest, the source's record under the statement's root.
  */
-import { digestText, exactly, flag, integer, name, oneOf, orNull, readDocument, text } from '../approval/shape.ts';
+
 import type { SignedRoster } from '../approval/roster.ts';
+import { digestText, exactly, flag, integer, name, oneOf, orNull, readDocument, text } from '../approval/shape.ts';
 import type { SignedAuthority } from '../authority/force.ts';
 import { canonical } from '../canonical.ts';
 
@@ -14,7 +15,8 @@ import { Failure } from '../errors.ts';
 import { parseCheckpoint } from '../ledger/checkpoint.ts';
 import { parseNote } from '../ledger/note.ts';
 import type { RecordProof } from '../source/open.ts';
-import { anyText, base64, listOf, readBody, readHeader, readLeaf, readWrit } from './shape.ts';
+import type { WritBody } from '../writ/writ.ts';
+import { anyText, base64, listOf, readBody, readHeader, readLeaf } from './shape.ts';
 
 export const FORMAT = 'writgate/evidence/v1';
 
@@ -38,7 +40,7 @@ export interface Evidence {
   readonly demo: boolean;
   /** Content of `trust-root.json`: what the auditor compares with his own copy. */
   readonly trustRoot: string;
-  /** The chain, oldest first. */
+  /** The chain, oldest first. The first has no signatures here: the trust root, which its people signed, pins it. */
   readonly rosters: readonly SignedRoster[];
   /** The authority that the plan was made under. */
   readonly authority: SignedAuthority;
@@ -109,7 +111,9 @@ export interface StoredEntry {
 /** Where the parts come from. Nothing of it is trusted afterwards: a wrong part makes a file that does not check. */
 export interface EvidenceSources {
   /** The frozen change, with its proof under its plan; null when there is none of this name. */
-  change(name: string): Promise<{ readonly header: string; readonly leaf: string; readonly proof: readonly string[] } | null>;
+  change(
+    name: string,
+  ): Promise<{ readonly header: string; readonly leaf: string; readonly proof: readonly string[] } | null>;
   /** Entries of these kinds that have at least these refs, by ascending index. */
   entries(kinds: readonly string[], refs: Readonly<Record<string, string>>): Promise<readonly StoredEntry[]>;
   /** The exact bytes of an entry. */
@@ -123,7 +127,15 @@ export interface EvidenceSources {
   force(): Promise<{ trustRoot: string; rosters: readonly SignedRoster[]; authority: SignedAuthority; demo: boolean }>;
 }
 
-const OF_PLAN = ['plan.made', 'plan.refused', 'plan.decided', 'request.made', 'approval.given', 'approval.refused', 'writ.sealed'];
+const OF_PLAN = [
+  'plan.made',
+  'plan.refused',
+  'plan.decided',
+  'request.made',
+  'approval.given',
+  'approval.refused',
+  'writ.sealed',
+];
 const OF_CHANGE = ['gateway.intent', 'gateway.outcome', 'gateway.refused', 'verifier.looked'];
 
 /**
@@ -147,7 +159,7 @@ export async function collectEvidence(sources: EvidenceSources, change: string):
 
   // What the change was planned on, and what it rested on when it was permitted.
   const rested = writs.flatMap(({ body }) => {
-    const id = subject && body !== null ? readWrit(readBody('writ.sealed', body).writ).snapshots[subject.feed] : undefined;
+    const id = subject && body !== null ? writIn(body).snapshots[subject.feed] : undefined;
     return id ?? [];
   });
   const planned = subject === null ? undefined : header.base.snapshots[subject.feed];
@@ -176,12 +188,13 @@ export async function collectEvidence(sources: EvidenceSources, change: string):
     found && subject && snapshot !== undefined
       ? { feed: subject.feed, snapshot, text: found.text, index: found.index, proof: found.proof }
       : null;
-  const { demo, ...force } = await sources.force();
+  const { demo, rosters, ...force } = await sources.force();
   return evidenceText({
     format: FORMAT,
     tenant: header.tenant,
     change,
     demo,
+    rosters: rosters.map((roster, version) => (version === 0 ? { ...roster, signatures: [] } : roster)),
     ...force,
     ...frozen,
     checkpoint,
@@ -195,10 +208,12 @@ function writsOf(ofPlan: readonly StoredEntry[], own: readonly StoredEntry[], le
   const sealed = ofPlan.filter(({ kind }) => kind === 'writ.sealed');
   const used = new Set(own.flatMap(({ refs }) => refs['writ'] ?? []));
   if (used.size > 0) return sealed.filter(({ refs }) => used.has(refs['writ'] ?? ''));
-  const permits = ({ body }: StoredEntry) =>
-    body !== null && readWrit(readBody('writ.sealed', body).writ).changes.some((item) => item.leaf === leaf);
+  const permits = ({ body }: StoredEntry) => body !== null && writIn(body).changes.some((item) => item.leaf === leaf);
   return sealed.filter(permits).slice(-1);
 }
+
+/** As it was sealed; whether it holds is the checker's business. */
+const writIn = (body: string): WritBody => JSON.parse(readBody('writ.sealed', body).writ) as WritBody;
 
 const decides = (body: string, change: string): boolean =>
   readBody('plan.decided', body).decisions.some((decision) => decision.change === change);

@@ -1,6 +1,7 @@
 /** One change under examination: its parts as far as they hold, and what is found wrong with them. */
-import type { Authority } from '../authority/authority.ts';
+
 import type { Roster } from '../approval/roster.ts';
+import type { Authority } from '../authority/authority.ts';
 import { type Digest, sha256 } from '../canonical.ts';
 import { type Instant, isoTime } from '../clock.ts';
 import { type Leaf, type PlanHeader, tupleOf } from '../plan/change.ts';

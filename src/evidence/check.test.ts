@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { importsOf } from '../../test/tidy.ts';
 import { AUTHORITY_NAMESPACE } from '../authority/force.ts';
+import { collectEvidence, evidenceText, parseEvidence } from './bundle.ts';
 import { checkEvidence } from './check.ts';
 import { CHANGE, type Draft, makeEvidence, makeWorld, NOW, TRUSTED, trustRootOf } from './testing.ts';
-import { collectEvidence, evidenceText, parseEvidence } from './bundle.ts';
 import { AUTHORITY_SIGNED_AS } from './trust.ts';
 
 const check = async (lies: Parameters<typeof makeEvidence>[0]) => checkEvidence(await makeEvidence(lies), TRUSTED);
@@ -21,7 +21,9 @@ async function erased(kind: string, change: 'grant' | 'removal' = 'grant') {
     {
       ...sources,
       entries: async (kinds, refs) =>
-        (await sources.entries(kinds, refs)).map((entry) => (entry.kind === kind ? { ...entry, body: null, salt: null } : entry)),
+        (await sources.entries(kinds, refs)).map((entry) =>
+          entry.kind === kind ? { ...entry, body: null, salt: null } : entry,
+        ),
     },
     CHANGE,
   );
@@ -56,12 +58,17 @@ describe('sound evidence', () => {
   });
 
   test('is sound and says contradicted when the verifier saw that it is not so', async () => {
-    const report = await check({ verification: (body) => ({ ...body, verdict: 'contradicted', saw: 'does not hold payroll' }) });
+    const report = await check({
+      verification: (body) => ({ ...body, verdict: 'contradicted', saw: 'does not hold payroll' }),
+    });
     expect(report).toMatchObject({ ok: true, verdict: 'contradicted' });
   });
 
   test('is sound and open while the verifier could not tell', async () => {
-    expect(await check({ verification: (body) => ({ ...body, verdict: 'inconclusive' }) })).toMatchObject({ ok: true, verdict: 'open' });
+    expect(await check({ verification: (body) => ({ ...body, verdict: 'inconclusive' }) })).toMatchObject({
+      ok: true,
+      verdict: 'open',
+    });
   });
 
   test('is sound and open before anybody looked, acted or permitted', async () => {
@@ -73,7 +80,10 @@ describe('sound evidence', () => {
   });
 
   test('is sound when policy denied it and nobody sealed a writ', async () => {
-    const report = await check({ decision: 'deny', drafts: without('writ.sealed', 'gateway.intent', 'gateway.outcome', 'verifier.looked') });
+    const report = await check({
+      decision: 'deny',
+      drafts: without('writ.sealed', 'gateway.intent', 'gateway.outcome', 'verifier.looked'),
+    });
     expect(report).toMatchObject({ ok: true, verdict: 'open' });
     expect(report.story.find(({ station }) => station === 'decision')?.text).toContain('deny');
   });
@@ -121,21 +131,27 @@ describe('sound evidence', () => {
 });
 
 describe('an erased body', () => {
-  test.each(['plan.made', 'plan.decided', 'gateway.intent', 'gateway.outcome'])('of %s is said and tolerated', async (kind) => {
-    const report = await erased(kind);
-    expect(report).toMatchObject({ ok: true, verdict: 'verified' });
-    expect(report.story.some(({ text }) => text.includes('erased'))).toBe(true);
-  });
+  test.each(['plan.made', 'plan.decided', 'gateway.intent', 'gateway.outcome'])(
+    'of %s is said and tolerated',
+    async (kind) => {
+      const report = await erased(kind);
+      expect(report).toMatchObject({ ok: true, verdict: 'verified' });
+      expect(report.story.some(({ text }) => text.includes('erased'))).toBe(true);
+    },
+  );
 
   test('of the look leaves the verdict open', async () => {
     expect(await erased('verifier.looked')).toMatchObject({ ok: true, verdict: 'open' });
   });
 
-  test.each(['request.made', 'approval.given'])('of %s is refused: who agreed to what is never erased', async (kind) => {
-    const report = await erased(kind);
-    expect(report.ok).toBe(false);
-    expect(report.findings.map(({ code }) => code)).toContain('body-erased');
-  });
+  test.each(['request.made', 'approval.given'])(
+    'of %s is refused: who agreed to what is never erased',
+    async (kind) => {
+      const report = await erased(kind);
+      expect(report.ok).toBe(false);
+      expect(report.findings.map(({ code }) => code)).toContain('body-erased');
+    },
+  );
 
   test('of the snapshot is tolerated for a removal and refused for a grant', async () => {
     const sources = async (change: 'grant' | 'removal') => {

@@ -9,17 +9,27 @@
  * the road does not demand (a later look, a signed refusal), and that birthright rules gave what an automatic change
  * gives (the gateway recomputes them; their expressions are not evaluated here).
  */
+
+import { parseRequest } from '../approval/request.ts';
+import { canonical } from '../canonical.ts';
 import { Failure } from '../errors.ts';
 import { dutyOf } from '../gateway/scope.ts';
 import { checkVerification, type Verdict } from '../verification/look.ts';
-import { canonical } from '../canonical.ts';
-import { parseRequest } from '../approval/request.ts';
 import { tupleKey } from '../writ/tuple.ts';
 import { evidenceText, parseEvidence } from './bundle.ts';
 import { type Case, inOrder, openCase, precedes, type Told } from './case.ts';
 import { type Logged, openEntries } from './logged.ts';
 import { readHeader, readLeaf, readWrit } from './shape.ts';
-import { judgeDecision, judgeFreshness, judgePlan, judgeTrigger, judgeWrit, MAX_SKEW_MS, openStatements, type Permit } from './stations.ts';
+import {
+  judgeDecision,
+  judgeFreshness,
+  judgePlan,
+  judgeTrigger,
+  judgeWrit,
+  MAX_SKEW_MS,
+  openStatements,
+  type Permit,
+} from './stations.ts';
 import { type Find, openAuthority, openRosters, openTrust, type Trusted } from './trust.ts';
 
 export interface EvidenceReport {
@@ -144,7 +154,8 @@ function judgeRoad(c: Case): 'verified' | 'open' | 'contradicted' {
     const permit = judgeWrit(c, writ, under.length > 0 ? Math.max(...under.map(({ at }) => at)) : null);
     if (permit) permits.set(permit.body.id, permit);
   }
-  if (writs.length > 0 && !plan) c.find('entry-missing', 'a writ was sealed for a plan that the ledger has not as made');
+  if (writs.length > 0 && !plan)
+    c.find('entry-missing', 'a writ was sealed for a plan that the ledger has not as made');
   const [first] = writs;
   const decided = judgeDecision(c, first, first ? permits.get(first.refs['writ'] ?? '')?.people !== null : false);
   inOrder(c, plan, decided);
@@ -156,32 +167,55 @@ function judgeRoad(c: Case): 'verified' | 'open' | 'contradicted' {
   for (const intent of intents) {
     const permit = permits.get(intent.refs['writ'] ?? '');
     if (permit) judgeIntent(c, intent, permit, statements);
-    else c.find('writ', `the gateway acted (entry ${intent.index}) under the writ ${intent.refs['writ']}, which the file does not have`);
+    else
+      c.find(
+        'writ',
+        `the gateway acted (entry ${intent.index}) under the writ ${intent.refs['writ']}, which the file does not have`,
+      );
   }
-  for (const { body, at } of c.of('gateway.refused')) if (body) c.tell('call', `REFUSED ${body.code}: ${body.message}`, at);
+  for (const { body, at } of c.of('gateway.refused'))
+    if (body) c.tell('call', `REFUSED ${body.code}: ${body.message}`, at);
   return judgeEnd(c);
 }
 
 /** The gateway's intent: for exactly this change, under this writ, by a connector that the authority has for it. */
-function judgeIntent(c: Case, intent: Logged<'gateway.intent'>, permit: Permit, statements: ReturnType<typeof openStatements>): void {
+function judgeIntent(
+  c: Case,
+  intent: Logged<'gateway.intent'>,
+  permit: Permit,
+  statements: ReturnType<typeof openStatements>,
+): void {
   const { authority, evidence, leaf, planDigest, tuple, find, tell } = c;
   inOrder(c, permit.entry, intent);
-  if (intent.at < permit.body.issuedAt - MAX_SKEW_MS) find('writ', `the gateway acted before the writ ${permit.body.id} was issued`);
+  if (intent.at < permit.body.issuedAt - MAX_SKEW_MS)
+    find('writ', `the gateway acted before the writ ${permit.body.id} was issued`);
   judgeFreshness(c, statements, permit, intent);
   if (intent.refs['plan'] !== planDigest) find('tuple', `the intent of entry ${intent.index} is for another plan`);
-  if (intent.body === null) return tell('call', 'the body of gateway.intent is erased; what it is about stands in the entry', intent.at);
+  if (intent.body === null)
+    return tell('call', 'the body of gateway.intent is erased; what it is about stands in the entry', intent.at);
   const { connector, attempt, people } = intent.body;
-  if (canonical(intent.body.leaf) !== evidence.leaf) find('tuple', `the intent of entry ${intent.index} is for another change than the writ permits`);
+  if (canonical(intent.body.leaf) !== evidence.leaf)
+    find('tuple', `the intent of entry ${intent.index} is for another change than the writ permits`);
   const entry = Object.hasOwn(authority.connectors, connector) ? authority.connectors[connector] : undefined;
-  if (tuple.effect === 'adopt' ? connector !== 'gateway' : entry?.on !== leaf.system || !entry.duties?.includes(dutyOf(tuple.effect))) {
+  if (
+    tuple.effect === 'adopt'
+      ? connector !== 'gateway'
+      : entry?.on !== leaf.system || !entry.duties?.includes(dutyOf(tuple.effect))
+  ) {
     find('tuple', `${connector} has no duty for ${tuple.effect} on ${tuple.system} in the signed authority`);
   }
   if (entry && !(intent.at < Date.parse(entry.expires))) find('tuple', `${connector} expired on ${entry.expires}`);
   if (permit.executors !== null && !permit.executors.includes(connector)) {
-    find('approval', `${connector} carried it out, and the request that was signed names ${permit.executors.join(', ')}`);
+    find(
+      'approval',
+      `${connector} carried it out, and the request that was signed names ${permit.executors.join(', ')}`,
+    );
   }
   if ([...people].sort().join() !== [...(permit.people ?? [])].sort().join()) {
-    find('approval', `the gateway acted on signatures of ${people.join(', ') || 'nobody'}, the file has those of ${permit.people?.join(', ') || 'nobody'}`);
+    find(
+      'approval',
+      `the gateway acted on signatures of ${people.join(', ') || 'nobody'}, the file has those of ${permit.people?.join(', ') || 'nobody'}`,
+    );
   }
   tell('call', `${connector}  attempt ${attempt}`, intent.at);
 }
@@ -200,9 +234,14 @@ function judgeEnd(c: Case): 'verified' | 'open' | 'contradicted' {
   for (const outcome of outcomes) {
     const { refs, index, body, at } = outcome;
     const own = intents.filter((intent) => intent.refs['writ'] === refs['writ']);
-    if (refs['plan'] !== planDigest || own.length === 0) find('tuple', `the outcome of entry ${index} belongs to no intent`);
+    if (refs['plan'] !== planDigest || own.length === 0)
+      find('tuple', `the outcome of entry ${index} belongs to no intent`);
     else if (!own.some((intent) => precedes(c, intent, outcome))) inOrder(c, own[0], outcome);
-    tell('outcome', body ? `${body.result}  ${body.detail} (a receipt only)` : 'the body of gateway.outcome is erased', at);
+    tell(
+      'outcome',
+      body ? `${body.result}  ${body.detail} (a receipt only)` : 'the body of gateway.outcome is erased',
+      at,
+    );
   }
 
   let verdict: ReturnType<typeof judgeEnd> = 'open';
@@ -210,7 +249,8 @@ function judgeEnd(c: Case): 'verified' | 'open' | 'contradicted' {
     const tried = intents.findLast((intent) => precedes(c, intent, look));
     const ended = outcomes.some((outcome) => tried && precedes(c, tried, outcome) && precedes(c, outcome, look));
     if (!tried) find('order', `verifier.looked (entry ${look.index}) stands before every gateway.intent`);
-    else if (!ended) find('order', `verifier.looked (entry ${look.index}) stands before the gateway.outcome, or that is missing`);
+    else if (!ended)
+      find('order', `verifier.looked (entry ${look.index}) stands before the gateway.outcome, or that is missing`);
     const saw = judgeLook(c, look);
     verdict = saw !== null && tried === intents.at(-1) ? CLOSES[saw] : 'open';
   }
@@ -231,7 +271,8 @@ function judgeLook(c: Case, { refs, index, body, at }: Logged<'verifier.looked'>
     return null;
   }
   const same = seen.tenant === trust.root.tenant && seen.plan === planDigest && seen.change === evidence.change;
-  if (!same || tupleKey(seen.tuple) !== tupleKey(tuple)) find('verification', `the verification of entry ${index} is of another change`);
+  if (!same || tupleKey(seen.tuple) !== tupleKey(tuple))
+    find('verification', `the verification of entry ${index} is of another change`);
   const old = seen.presented === null ? '' : `, old access ${seen.presented}`;
   tell('verified', `${seen.verdict}  ${seen.mechanism}: ${seen.saw}${old}`, at);
   return seen.verdict;

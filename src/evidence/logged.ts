@@ -41,7 +41,8 @@ export function openEntries(evidence: Evidence, trust: Keys, find: Find): readon
   const head = openHead(evidence.checkpoint, trust, logged, find);
   for (const { index, entry, proof } of evidence.entries) {
     const claim = head && { leafHash: leafHash(Buffer.from(entry, 'base64')), index, proof, ...head };
-    if (claim && !checkInclusion(claim)) find('not-included', `entry ${index} does not lie under the checkpoint of ${claim.size}`);
+    if (claim && !checkInclusion(claim))
+      find('not-included', `entry ${index} does not lie under the checkpoint of ${claim.size}`);
   }
   return logged;
 }
@@ -65,11 +66,14 @@ function openOne(stored: LoggedEntry, { root, keys }: Keys, find: Find): Logged 
     find('entry-foreign', `entry ${index} is ${kind}, which has no place in the evidence of a change`);
     return null;
   }
-  if (writerOf(kind) !== by) find('entry-signature', `entry ${index} is ${kind} and by the ${by}, not by the ${writerOf(kind)}`);
+  if (writerOf(kind) !== by)
+    find('entry-signature', `entry ${index} is ${kind} and by the ${by}, not by the ${writerOf(kind)}`);
   const common = { kind, index, at, by, refs };
   if (body === null || salt === null) {
-    if (body !== salt) find('body-differs', `entry ${index} has ${body === null ? 'a salt and no body' : 'a body and no salt'}`);
-    if (KEPT.has(kind)) find('body-erased', `the body of entry ${index} (${kind}) is gone, and it is of those that are never erased`);
+    if (body !== salt)
+      find('body-differs', `entry ${index} has ${body === null ? 'a salt and no body' : 'a body and no salt'}`);
+    if (KEPT.has(kind))
+      find('body-erased', `the body of entry ${index} (${kind}) is gone, and it is of those that are never erased`);
     return { ...common, body: null };
   }
   if (!checkBody(opened.entry, body, salt)) {
@@ -100,7 +104,8 @@ function openHead(
   const by = new Set(opened.cosigned.map(({ verifier }) => verifier.identity));
   // The gateway is always one of them: so nobody shows it one tree and the auditor another.
   const need = Math.max(1, root.witnessQuorum);
-  if (by.size < need) find('cosignature', `${by.size} of ${need} witnesses that the gateway vouches for have cosigned the checkpoint`);
+  if (by.size < need)
+    find('cosignature', `${by.size} of ${need} witnesses that the gateway vouches for have cosigned the checkpoint`);
   return opened.checkpoint;
 }
 

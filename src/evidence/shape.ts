@@ -159,4 +159,3 @@ export const KEPT: ReadonlySet<Kind> = new Set([
 
 export const readBody = <K extends Kind>(kind: K, body: string): BodyOf<K> =>
   readDocument(body, BODIES[kind] as Shape<BodyOf<K>>, kind);
-

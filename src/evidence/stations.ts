@@ -32,16 +32,27 @@ export function judgePlan(c: Case): Logged<'plan.made'> | undefined {
     find('plan', 'the attributes of the change are not those of its digest');
   }
   if (header.base.authority !== c.authorityDigest) find('authority', 'the plan was made under another authority');
-  const made = [...c.of('plan.made'), ...c.of('plan.refused')].filter(({ body }) => body === null || body.digest === planDigest);
+  const made = [...c.of('plan.made'), ...c.of('plan.refused')].filter(
+    ({ body }) => body === null || body.digest === planDigest,
+  );
   if (made.length === 0) find('entry-missing', `the ledger’s ${header.plan} is another plan than this one, or none`);
   const plan = c.of('plan.made').find((entry) => made.includes(entry));
   c.tell('cause', `${leaf.cause}${leaf.until === null ? '' : `, until ${leaf.until}`}`, plan?.at ?? null);
-  if (plan?.body === null) c.tell('cause', 'the body of plan.made is erased; the header in this file has the digest that is proven below', plan.at);
+  if (plan?.body === null)
+    c.tell(
+      'cause',
+      'the body of plan.made is erased; the header in this file has the digest that is proven below',
+      plan.at,
+    );
   return plan;
 }
 
 /** Says what policy decided. What was decided after the writ, the writ does not rest on. */
-export function judgeDecision(c: Case, writ: Logged<'writ.sealed'> | undefined, signed: boolean): Logged<'plan.decided'> | undefined {
+export function judgeDecision(
+  c: Case,
+  writ: Logged<'writ.sealed'> | undefined,
+  signed: boolean,
+): Logged<'plan.decided'> | undefined {
   const { evidence, planDigest, find } = c;
   const about = c.of('plan.decided').flatMap((entry) => {
     if (entry.body === null) return { entry, decision: null };
@@ -51,7 +62,8 @@ export function judgeDecision(c: Case, writ: Logged<'writ.sealed'> | undefined, 
   const before = writ ? about.filter(({ entry }) => entry.index < writ.index) : about;
   const last = before.at(-1);
   if (!last) {
-    if (about.length > 0) find('order', `writ.sealed (entry ${writ?.index}) stands before every decision on the change`);
+    if (about.length > 0)
+      find('order', `writ.sealed (entry ${writ?.index}) stands before every decision on the change`);
     else if (writ) find('decision', 'no decision in the ledger names this change of this plan');
     return undefined;
   }
@@ -62,7 +74,8 @@ export function judgeDecision(c: Case, writ: Logged<'writ.sealed'> | undefined, 
   }
   c.tell('decision', `${decision.verdict}  ${decision.reasons.join(', ')}`, entry.at);
   if (writ && decision.verdict === 'deny') find('decision', 'policy denied the change, and a writ was sealed for it');
-  if (writ && decision.verdict === 'hold' && !signed) find('decision', 'policy held the change, and nobody signed for it');
+  if (writ && decision.verdict === 'hold' && !signed)
+    find('decision', 'policy held the change, and nobody signed for it');
   return entry;
 }
 
@@ -90,10 +103,16 @@ export function judgeWrit(c: Case, entry: Logged<'writ.sealed'>, at: Instant | n
     find('writ', `the writ of entry ${entry.index} does not hold: ${reasonOf(thrown)}`);
     return null;
   }
-  if (entry.refs['writ'] !== body.id) find('writ', `entry ${entry.index} is about the writ ${entry.refs['writ']}, and holds ${body.id}`);
+  if (entry.refs['writ'] !== body.id)
+    find('writ', `entry ${entry.index} is about the writ ${entry.refs['writ']}, and holds ${body.id}`);
   if (canonical(body.header) !== evidence.header) find('writ', `the writ ${body.id} is for another plan`);
-  if (!body.changes.some(({ leaf }) => leaf === evidence.leaf)) find('writ', `the writ ${body.id} does not permit exactly this change`);
-  c.tell('writ', `${body.id} permits ${c.tuple.effect} ${c.tuple.entitlement ?? 'account'} ${c.tuple.object} on ${c.tuple.system}`, entry.at);
+  if (!body.changes.some(({ leaf }) => leaf === evidence.leaf))
+    find('writ', `the writ ${body.id} does not permit exactly this change`);
+  c.tell(
+    'writ',
+    `${body.id} permits ${c.tuple.effect} ${c.tuple.entitlement ?? 'account'} ${c.tuple.object} on ${c.tuple.system}`,
+    entry.at,
+  );
   if (body.request === null) {
     judgeEnvelope(c, body, at ?? body.issuedAt);
     return { entry, body, people: null, executors: null };
@@ -103,12 +122,14 @@ export function judgeWrit(c: Case, entry: Logged<'writ.sealed'>, at: Instant | n
 }
 
 function judgeEnvelope({ authority, leaf, find, tell }: Case, body: WritBody, at: Instant): void {
-  if (body.approvals.length > 0) find('approval', `the writ ${body.id} has signatures and no request that they are for`);
+  if (body.approvals.length > 0)
+    find('approval', `the writ ${body.id} has signatures and no request that they are for`);
   const quorum = quorumOf(authority, leaf, false);
   if (quorum !== null) find('approval', `it needs ${quorum.people} of ${quorum.role}, and nobody signed`);
   const { envelope } = authority;
   if (!envelope) find('envelope', 'the authority has no automatic envelope, and nobody signed');
-  else if (!(at < Date.parse(envelope.expires))) find('envelope', `the automatic envelope expired on ${envelope.expires}`);
+  else if (!(at < Date.parse(envelope.expires)))
+    find('envelope', `the automatic envelope expired on ${envelope.expires}`);
   else tell('approval', 'none needed: the gateway judged it inside the envelope of the signed authority', null);
 }
 
@@ -140,7 +161,9 @@ function judgeSignatures(c: Case, entry: Logged<'writ.sealed'>, body: WritBody, 
     signatures.push({ verdict: 'approve', person, armored });
     const given = c
       .of('approval.given')
-      .find((other) => other.body?.request === digest && other.body.armored === armored && other.refs['person'] === person);
+      .find(
+        (other) => other.body?.request === digest && other.body.armored === armored && other.refs['person'] === person,
+      );
     if (!given) find('entry-missing', `the signature of ${person} is not in the ledger`);
     inOrder(c, made, given);
     inOrder(c, given, entry);
@@ -172,7 +195,11 @@ function judgeSignatures(c: Case, entry: Logged<'writ.sealed'>, body: WritBody, 
     now: body.issuedAt,
   });
   if (verdict.verdict === 'approved') {
-    c.tell('approval', `${people} of ${role} needed; signed by ${verdict.people.join(', ')}, each with his own key`, made?.at ?? null);
+    c.tell(
+      'approval',
+      `${people} of ${role} needed; signed by ${verdict.people.join(', ')}, each with his own key`,
+      made?.at ?? null,
+    );
     return { people: verdict.people, executors: stakes.executors };
   }
   find('approval', `the plan was not approved: ${verdict.verdict === 'invalid' ? verdict.reason : verdict.verdict}`);
@@ -198,7 +225,8 @@ export function openStatements(c: Case): ReadonlyMap<string, Attested> {
     const expected = { publicKey: trust.keys.gateway, tenant: trust.root.tenant, feed: leaf.subject?.feed ?? '' };
     const check = checkStatement(entry.body.statement, expected);
     if (!check.ok) find('snapshot', `the statement of entry ${entry.index} does not hold: ${check.reason}`);
-    else if (entry.refs['snapshot'] !== check.statement.id) find('snapshot', `entry ${entry.index} is about another snapshot than its statement`);
+    else if (entry.refs['snapshot'] !== check.statement.id)
+      find('snapshot', `entry ${entry.index} is about another snapshot than its statement`);
     else found.set(check.statement.id, { entry, statement: check.statement });
   }
   return found;
@@ -207,28 +235,43 @@ export function openStatements(c: Case): ReadonlyMap<string, Attested> {
 /** What the change was planned on was there before it was planned. */
 export function judgeTrigger(c: Case, statements: ReadonlyMap<string, Attested>, plan: Logged | undefined): void {
   const { evidence, header, leaf, find, tell } = c;
-  if (leaf.subject === null) return tell('trigger', 'no record of any feed: the account belongs to nobody in them', null);
+  if (leaf.subject === null)
+    return tell('trigger', 'no record of any feed: the account belongs to nobody in them', null);
   const { feed, key } = leaf.subject;
   const base = statements.get(header.base.snapshots[feed] ?? '');
   inOrder(c, base?.entry, plan);
   const { record } = evidence;
   const rested = record ? statements.get(record.snapshot) : base;
-  const age = rested ? `as of ${rested.statement.asOf ?? 'unknown'}, raw sha256:${rested.statement.rawDigest}` : 'no snapshot in the file';
-  if (record === null) return tell('trigger', `${feed}:${key}  no record of it in the file; that it is absent is not proven here; ${age}`, rested?.entry.at ?? null);
+  const age = rested
+    ? `as of ${rested.statement.asOf ?? 'unknown'}, raw sha256:${rested.statement.rawDigest}`
+    : 'no snapshot in the file';
+  if (record === null)
+    return tell(
+      'trigger',
+      `${feed}:${key}  no record of it in the file; that it is absent is not proven here; ${age}`,
+      rested?.entry.at ?? null,
+    );
   if (record.feed !== feed || !rested) return find('record', 'the record is of a snapshot that the file does not have');
   const { statement } = rested;
   const claim = { leafHash: leafHash(record.text), index: record.index, size: statement.records, proof: record.proof };
-  if (!checkInclusion({ ...claim, root: statement.recordsRoot })) find('record', 'the record is not in the attested snapshot');
+  if (!checkInclusion({ ...claim, root: statement.recordsRoot }))
+    find('record', 'the record is not in the attested snapshot');
   if (statement.key !== c.authority.feeds[feed]?.contract?.key || keyIn(record.text, statement.key) !== key) {
     find('record', `the record does not have the key ${key} under the feed’s contract`);
   }
-  tell('trigger', `${feed}:${key}  record ${record.index + 1} of ${statement.records}, ${age}, ${statement.asOfKind}, attested by the gateway`, rested.entry.at);
+  tell(
+    'trigger',
+    `${feed}:${key}  record ${record.index + 1} of ${statement.records}, ${age}, ${statement.asOfKind}, attested by the gateway`,
+    rested.entry.at,
+  );
 }
 
 function keyIn(record: string, column: string): unknown {
   try {
     const row = parseCanonical(record);
-    return row !== null && typeof row === 'object' && Object.hasOwn(row, column) ? (row as Record<string, unknown>)[column] : undefined;
+    return row !== null && typeof row === 'object' && Object.hasOwn(row, column)
+      ? (row as Record<string, unknown>)[column]
+      : undefined;
   } catch (thrown) {
     reasonOf(thrown);
     return undefined;
@@ -236,16 +279,23 @@ function keyIn(record: string, column: string): unknown {
 }
 
 /** What adds access rests on an accepted snapshot that was fresh when the gateway acted, with the subject's record in it. */
-export function judgeFreshness(c: Case, statements: ReadonlyMap<string, Attested>, { entry, body }: Permit, intent: Logged | null): void {
+export function judgeFreshness(
+  c: Case,
+  statements: ReadonlyMap<string, Attested>,
+  { entry, body }: Permit,
+  intent: Logged | null,
+): void {
   const { evidence, authority, leaf, tuple, find } = c;
   const { subject } = leaf;
   const rested = subject === null ? undefined : statements.get(body.snapshots[subject.feed] ?? '');
   inOrder(c, rested?.entry, entry);
   if (intent) inOrder(c, rested?.entry, intent);
   if (!ADDING.has(tuple.effect) || intent === null) return;
-  if (subject === null || !rested) return find('snapshot', 'it adds access, and the file has no statement of the snapshot that its writ names');
+  if (subject === null || !rested)
+    return find('snapshot', 'it adds access, and the file has no statement of the snapshot that its writ names');
   const { statement } = rested;
-  if (statement.verdict !== 'accepted') find('snapshot', `the snapshot ${statement.id} was ${statement.verdict}, not accepted`);
+  if (statement.verdict !== 'accepted')
+    find('snapshot', `the snapshot ${statement.id} was ${statement.verdict}, not accepted`);
   const asOf = statement.asOf === null ? Number.NaN : Date.parse(statement.asOf);
   const maxAge = authority.feeds[subject.feed]?.contract?.maxAge ?? Number.NaN;
   // Written so that what is unknown (NaN) is not fresh.

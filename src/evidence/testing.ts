@@ -3,6 +3,9 @@
  * station and seal everything behind it again: what a dishonest control, log or verifier would do.
  */
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { type ApprovalRequest, signVerdict } from '../approval/request.ts';
+import { rosterText, type SignedRoster } from '../approval/roster.ts';
+import { signSsh } from '../approval/sshsig.ts';
 import {
   BENEFICIARIES,
   DAY,
@@ -15,13 +18,10 @@ import {
   seeded,
   signRoster,
 } from '../approval/testing.ts';
-import { type ApprovalRequest, signVerdict } from '../approval/request.ts';
-import { rosterText, type SignedRoster } from '../approval/roster.ts';
-import { signSsh } from '../approval/sshsig.ts';
 import { TRUST_ROOT_NAMESPACE, type TrustRoot, trustRootFile, trustRootText } from '../approval/trust-root.ts';
 import { Authority } from '../authority/authority.ts';
 import { AUTHORITY_NAMESPACE, type SignedAuthority, termText } from '../authority/force.ts';
-import { canonical, type Digest, digestOf, sha256 } from '../canonical.ts';
+import { canonical, digestOf, sha256 } from '../canonical.ts';
 import { isoTime } from '../clock.ts';
 import { formatCheckpoint } from '../ledger/checkpoint.ts';
 import { openEntry, type Role, sealEntry } from '../ledger/entry.ts';
@@ -33,7 +33,7 @@ import { signVerification, type VerificationBody } from '../verification/look.ts
 import { rawPublicKey, sealWrit, type Writ, type WritBody } from '../writ/writ.ts';
 import { collectEvidence, type EvidenceSources, type StoredEntry } from './bundle.ts';
 
-export { NOW, DAY };
+export { DAY, NOW };
 export const ORIGIN = 'ledger.acme.example/writgate';
 const key = (): KeyObject => generateKeyPairSync('ed25519').privateKey;
 export const KEYS = { log: key(), gateway: key(), witness: key(), verifier: key(), control: key(), stranger: key() };
@@ -47,22 +47,45 @@ export const authority: Authority = Authority.parse({
   version: 1,
   tenant: 'acme',
   owner: '901',
-  feeds: { hr: { csv: 'hr.csv', contract: { mode: 'full', key: 'number', maxAge: '26h', count: {} }, map: { name: 'row.name' } } },
+  feeds: {
+    hr: {
+      csv: 'hr.csv',
+      contract: { mode: 'full', key: 'number', maxAge: '26h', count: {} },
+      map: { name: 'row.name' },
+    },
+  },
   targets: { crm: { scim: 'http://127.0.0.1:9/scim' } },
   entitlements: {
     staff: { on: 'crm', group: 'staff', privilege: 'low' },
     payroll: { on: 'crm', group: 'payroll', privilege: 'high' },
   },
   connectors: {
-    'crm-grant': { on: 'crm', duties: ['grant'], owner: '902', credential: 'crm', scope: ['grant *', 'create User'], expires: '2028-01-01' },
-    'crm-revoke': { on: 'crm', duties: ['revoke'], owner: '902', credential: 'crm', scope: ['revoke *'], expires: '2028-01-01' },
+    'crm-grant': {
+      on: 'crm',
+      duties: ['grant'],
+      owner: '902',
+      credential: 'crm',
+      scope: ['grant *', 'create User'],
+      expires: '2028-01-01',
+    },
+    'crm-revoke': {
+      on: 'crm',
+      duties: ['revoke'],
+      owner: '902',
+      credential: 'crm',
+      scope: ['revoke *'],
+      expires: '2028-01-01',
+    },
   },
   limits: { grants: { count: 100 }, removals: { count: 100 } },
   approvals: { low: 0, normal: { people: 1, role: 'security' }, high: { people: 2, role: 'security' } },
   envelope: { window: '24h', grants: { count: 50 }, removals: { count: 50 }, expires: '2027-06-01' },
 });
 
-export async function signAuthority(document: Authority, people: readonly PersonId[] = ['101', '102']): Promise<SignedAuthority> {
+export async function signAuthority(
+  document: Authority,
+  people: readonly PersonId[] = ['101', '102'],
+): Promise<SignedAuthority> {
   const bytes = canonical(document);
   const term = termText({ v: 1, tenant: 'acme', serial: 1, previous: null, authority: sha256(bytes) });
   const sign = (id: PersonId) => signSsh({ signer: SIGNERS[id], namespace: AUTHORITY_NAMESPACE, message: term });
@@ -152,15 +175,17 @@ const leafOf = (change: NonNullable<Lies['change']>): Leaf => ({
   waitsFor: [],
 });
 
-/** Everything of one change, as sources to collect from. */
-export async function makeWorld(lies: Lies = {}): Promise<EvidenceSources> {
+/** Everything of one change: the plan, the signed files, the snapshot's records, and the log's entries in order. */
+export async function makeParts(lies: Lies = {}) {
   const { change = 'grant' } = lies;
   const tell = <T>(lie: Lie<T> | undefined, honest: T): T => (lie ? lie(honest) : honest);
   const force = tell(lies.authority, authority);
   const signedForce = tell(lies.signedAuthority, lies.authority ? await signAuthority(force) : signedAuthority);
   const authorityDigest = sha256(signedForce.document);
 
-  const records = ['300', '301', '302'].map((number) => ({ name: `Person ${number}`, number }) as Record<string, string | null>);
+  const records = ['300', '301', '302'].map(
+    (number) => ({ name: `Person ${number}`, number }) as Record<string, string | null>,
+  );
   records[1] = tell(lies.record, records[1] as Record<string, string | null>);
   const lines = records.map((record) => canonical(record));
   const recordTree = buildTree(lines.map(leafHash));
@@ -188,7 +213,9 @@ export async function makeWorld(lies: Lies = {}): Promise<EvidenceSources> {
   });
 
   const leaf = tell(lies.leaf, leafOf(change));
-  const others = [1, 3].map((seq) => leafBytes({ ...leafOf(change), seq, object: `other${seq}`, subject: { feed: 'hr', key: '302' } }));
+  const others = [1, 3].map((seq) =>
+    leafBytes({ ...leafOf(change), seq, object: `other${seq}`, subject: { feed: 'hr', key: '302' } }),
+  );
   const leaves = [others[0] as string, leafBytes(leaf), others[1] as string];
   const planTree = buildTree(leaves.map((bytes) => leafHash(bytes)));
   const header = tell<PlanHeader>(lies.header, {
@@ -241,7 +268,9 @@ export async function makeWorld(lies: Lies = {}): Promise<EvidenceSources> {
     header,
     decisions: sha256('decisions'),
     request,
-    approvals: signed.filter(({ verdict }) => verdict === 'approve').map(({ person, armored }) => ({ person, armored })),
+    approvals: signed
+      .filter(({ verdict }) => verdict === 'approve')
+      .map(({ person, armored }) => ({ person, armored })),
     beneficiaries: request === null ? [] : [...BENEFICIARIES],
     changes: leaves.slice(0, 2).map((bytes, index) => ({ leaf: bytes, proof: planTree.prove(index) })),
     snapshots: { hr: statement.id },
@@ -274,7 +303,12 @@ export async function makeWorld(lies: Lies = {}): Promise<EvidenceSources> {
   });
   const drafts = tell<readonly Draft[]>(lies.drafts, [
     draft('gateway.witness', NOW - DAY, {}, { witness: formatVerifier(witnessSigner.verifier) }),
-    draft('gateway.snapshot', NOW - 3_600_000, { feed: 'hr', snapshot: statement.id }, { statement: signStatement(statement, lies.statementKey ?? KEYS.gateway) }),
+    draft(
+      'gateway.snapshot',
+      NOW - 3_600_000,
+      { feed: 'hr', snapshot: statement.id },
+      { statement: signStatement(statement, lies.statementKey ?? KEYS.gateway) },
+    ),
     draft('plan.made', NOW - 3_000_000, ofPlan, { header, digest: plan, findings: [], critique: [] }),
     draft('plan.decided', NOW - 2_950_000, ofPlan, {
       plan,
@@ -302,22 +336,14 @@ export async function makeWorld(lies: Lies = {}): Promise<EvidenceSources> {
       people: body.approvals.map(({ person }) => person),
     }),
     draft('gateway.outcome', NOW + SECOND, ofWrit, { result: 'HTTP 204', detail: 'done', tookMs: 12 }),
-    draft('verifier.looked', NOW + 2 * SECOND, { change: CHANGE, plan }, { verification: signVerification(verification, lies.verifierKey ?? KEYS.verifier) }),
+    draft(
+      'verifier.looked',
+      NOW + 2 * SECOND,
+      { change: CHANGE, plan },
+      { verification: signVerification(verification, lies.verifierKey ?? KEYS.verifier) },
+    ),
   ]);
-  return sourcesOf({ drafts, header: canonical(header), leaf: leafBytes(leaf), proof: planTree.prove(1), lines, tree: recordTree, signedForce, lies });
-}
 
-function sourcesOf(from: {
-  drafts: readonly Draft[];
-  header: string;
-  leaf: string;
-  proof: readonly Digest[];
-  lines: readonly string[];
-  tree: ReturnType<typeof buildTree>;
-  signedForce: SignedAuthority;
-  lies: Lies;
-}): EvidenceSources {
-  const { drafts, header, leaf, proof, lines, tree, signedForce, lies } = from;
   const random = seeded('salt');
   const keyOf = { gateway: KEYS.gateway, verifier: KEYS.verifier, control: undefined };
   const filler: Draft = { kind: 'test', by: 'control', at: NOW, refs: { plan: 'P1' }, body: {} };
@@ -328,6 +354,12 @@ function sourcesOf(from: {
       const signer = signWith === null ? undefined : (signWith ?? keyOf[by]);
       return sealEntry({ kind, by, at, refs, body, tenant: 'acme', random, ...(signer ? { signWith: signer } : {}) });
     });
+  return { sealed, header: canonical(header), leaves, lines, recordTree, signedForce, lies };
+}
+
+/** The same as sources to collect from, with a log that is a tree in memory. */
+export async function makeWorld(lies: Lies = {}): Promise<EvidenceSources> {
+  const { sealed, header, leaves, lines, recordTree, signedForce } = await makeParts(lies);
   const log = buildTree(sealed.map(({ entry }) => leafHash(entry)));
   const stored: StoredEntry[] = sealed.map(({ entry, body, salt }, index) => {
     const opened = openEntry(entry);
@@ -337,10 +369,14 @@ function sourcesOf(from: {
   const text = formatCheckpoint({ origin: ORIGIN, size: log.size, root: log.root });
   const note = signNote(text, logSigner) + signatureLine(text, witnessSigner, Math.floor(NOW / 1000));
   return {
-    change: async (name) => (name === CHANGE ? { header, leaf, proof } : null),
+    change: async (name) =>
+      name === CHANGE
+        ? { header, leaf: leaves[1] as string, proof: buildTree(leaves.map((bytes) => leafHash(bytes))).prove(1) }
+        : null,
     entries: async (kinds, refs) =>
       stored.filter(
-        (entry) => kinds.includes(entry.kind) && Object.entries(refs).every(([name, value]) => entry.refs[name] === value),
+        (entry) =>
+          kinds.includes(entry.kind) && Object.entries(refs).every(([name, value]) => entry.refs[name] === value),
       ),
     bytes: async (index) => sealed[index]?.entry ?? Buffer.alloc(0),
     checkpoint: async () => (lies.checkpoint ? lies.checkpoint(note) : note),
@@ -350,7 +386,7 @@ function sourcesOf(from: {
       leaf: leafHash(lines[1] as string),
       index: 1,
       size: lines.length,
-      proof: tree.prove(1),
+      proof: recordTree.prove(1),
     }),
     force: async () => ({
       trustRoot: lies.trustRoot ?? trustRoot,

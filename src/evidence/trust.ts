@@ -1,7 +1,7 @@
 /** What an auditor's pinned trust root vouches for: keys of the roles, the roster chain, and the signed authority. */
 import type { KeyObject } from 'node:crypto';
-import { digestText, exactly, integer, name, oneOf, orNull, readDocument } from '../approval/shape.ts';
 import { checkRosterChain, membersOf, type Roster, reasonOf } from '../approval/roster.ts';
+import { digestText, exactly, integer, name, oneOf, orNull, readDocument } from '../approval/shape.ts';
 import { checkSshSignature } from '../approval/sshsig.ts';
 import { checkTrustRoot, type TrustRoot } from '../approval/trust-root.ts';
 import type { Authority } from '../authority/authority.ts';
@@ -35,19 +35,27 @@ export interface Trust {
 export type Find = (code: string, message: string) => void;
 
 /** The pinned keys and genesis roster; null when the trust root does not hold, and then nothing can be judged. */
-export function openTrust(evidence: Evidence, trusted: Trusted, find: Find): Omit<Trust, 'rosters'> & { genesis: Roster } | null {
+export function openTrust(
+  evidence: Evidence,
+  trusted: Trusted,
+  find: Find,
+): (Omit<Trust, 'rosters'> & { genesis: Roster }) | null {
   const check = checkTrustRoot(trusted.trustRoot, trusted.genesisRoster ?? evidence.rosters[0]?.text ?? '');
   if (!check.ok) {
     find('trust-root', `the pinned trust root does not hold: ${check.reason}`);
     return null;
   }
   const { trustRoot: root, genesis } = check;
-  if (evidence.trustRoot !== trusted.trustRoot) find('trust-root', 'the file was made under another trust root than the pinned one');
-  if (evidence.rosters[0]?.text !== undefined && sha256(evidence.rosters[0].text) !== root.roster) {
-    find('roster', 'its roster chain begins with another roster than the pinned one');
+  if (evidence.trustRoot !== trusted.trustRoot)
+    find('trust-root', 'the file was made under another trust root than the pinned one');
+  const [first] = evidence.rosters;
+  if (!first || sha256(first.text) !== root.roster || first.signatures.length > 0) {
+    find('roster', 'its roster chain does not begin with the pinned roster, for which the trust root alone vouches');
   }
-  if (evidence.tenant !== root.tenant) find('trust-root', `the file is for tenant ${evidence.tenant}, the trust root for ${root.tenant}`);
-  if (evidence.demo !== root.demo) find('demo-hidden', `the file says demo: ${evidence.demo}, and the trust root ${root.demo}`);
+  if (evidence.tenant !== root.tenant)
+    find('trust-root', `the file is for tenant ${evidence.tenant}, the trust root for ${root.tenant}`);
+  if (evidence.demo !== root.demo)
+    find('demo-hidden', `the file says demo: ${evidence.demo}, and the trust root ${root.demo}`);
   const keys = {
     control: ed25519PublicKey(root.controlKey),
     gateway: ed25519PublicKey(root.gatewayKey),
@@ -71,7 +79,8 @@ const termShape = exactly<AuthorityTerm>({
   previous: orNull(digestText),
   authority: digestText,
 });
-const object = (value: Json | undefined): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
+const object = (value: Json | undefined): boolean =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 /** The members that are read here. Everything else of its form was the gateway's to check before it acted on it. */
 const READ = ['feeds', 'targets', 'entitlements', 'connectors', 'approvals'] as const;
 

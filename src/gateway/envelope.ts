@@ -22,8 +22,8 @@ export interface Subject {
     readonly active: boolean;
     /** Entitlements that birthright rules give. */
     readonly birthright: ReadonlySet<string>;
-    /** Logins that the rules allow on the system in question. */
-    readonly logins: readonly string[];
+    /** Whether the rules allow this login on the system in question. */
+    mayBe(login: string): boolean;
     /** Digest over the neutral attributes an account of this person has. */
     readonly attributesDigest: Digest;
   } | null;
@@ -61,7 +61,7 @@ export function checkEvidence(leaf: Leaf, facts: EnvelopeFacts): EnvelopeVerdict
   } else if (boundTo.feed !== leaf.subject.feed || boundTo.key !== leaf.subject.key) {
     return outside(`${leaf.system} ${leaf.object} belongs to ${boundTo.feed}:${boundTo.key}, not to ${who}`);
   }
-  if (leaf.effect === 'create' && !subject.person.logins.includes(leaf.object)) {
+  if (leaf.effect === 'create' && !subject.person.mayBe(leaf.object)) {
     return outside(`${leaf.object} is not a login that the rules give ${who}`);
   }
   return { inside: true };

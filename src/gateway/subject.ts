@@ -47,7 +47,7 @@ export function openSubjects(
       person: {
         active: isWorking(assessed.state),
         birthright: new Set(desired.desired.map((grant) => grant.entitlement)),
-        logins: rules.logins(system, assessed.attributes),
+        mayBe: (login) => rules.logins(system, assessed.attributes).includes(login),
         attributesDigest: accountDigest(accountAttributes(assessed.attributes)),
       },
     };

@@ -105,8 +105,10 @@ export async function openLog(options: {
   readonly head: HeadStore;
   readonly disk?: Disk;
   readonly random?: Random;
+  /** Least time between two publications of the static files; 0 unless told. What is sealed is durable without them. */
+  readonly publishPauseMs?: number;
 }): Promise<Log> {
-  const { folder, origin, signer, head: store, disk = systemDisk, random = systemRandom } = options;
+  const { folder, origin, signer, head: store, disk = systemDisk, random = systemRandom, publishPauseMs = 0 } = options;
   if (signer.verifier.name !== origin)
     throw new Failure('ledger-key', `the key of ${origin} is named ${signer.verifier.name}`);
 
@@ -215,6 +217,9 @@ export async function openLog(options: {
   const queue: Waiting[] = [];
   let draining: Promise<void> | null = null;
   let publishing: Promise<void> | null = null;
+  /** How many wait for the static files, and how to cut a pause short for them. */
+  let hurried = 0;
+  let hurry = (): void => undefined;
 
   function stop(failure: Failure): Failure {
     stopped ??= failure;
@@ -299,10 +304,23 @@ export async function openLog(options: {
     publishing ??= publishAll();
   }
 
+  const pause = (ms: number): Promise<void> =>
+    new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      hurry = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+
   async function publishAll(): Promise<void> {
     await Promise.resolve();
     try {
-      while (!stopped && publisher.note !== note) await publisher.publish(note, end);
+      while (!stopped && publisher.note !== note) {
+        await publisher.publish(note, end);
+        // Between bursts of small batches: publishing each would cost more than sealing it.
+        if (!closed && hurried === 0 && publisher.note !== note) await pause(publishPauseMs);
+      }
     } catch (error) {
       stopOn('publishing', error);
     }
@@ -388,13 +406,24 @@ export async function openLog(options: {
       await publisher.keepCosigned(cosigned, size, signer.verifier);
     },
     published: async () => {
-      for (publish(); publishing; ) await publishing;
+      hurried += 1;
+      try {
+        for (publish(); publishing; ) {
+          hurry();
+          await publishing;
+        }
+      } finally {
+        hurried -= 1;
+      }
       if (stopped) throw stopped;
     },
     close: async () => {
       closed = true;
       await draining;
-      while (publishing) await publishing;
+      while (publishing) {
+        hurry();
+        await publishing;
+      }
       try {
         if (!stopped) {
           await file.flush();

@@ -1,0 +1,58 @@
+/** `writgate person X`: what this person has and why; `terminate`; and the first secret of a new account, once. */
+import { Argument } from 'commander';
+import type { PersonShown } from '../api/contract.ts';
+import { connectPipe } from '../connector/pipe.ts';
+import { Failure } from '../errors.ts';
+import { placeOf } from '../role/place.ts';
+import { type AddCommand, answer, describe } from './command.ts';
+import { drawPerson } from './draw/person.ts';
+import { withSession } from './session.ts';
+import { type GlobalOptions, type Where, whereOf } from './where.ts';
+
+interface PersonOptions extends GlobalOptions {
+  readonly reason?: string;
+  readonly by?: string;
+  readonly firstCredential?: string;
+}
+
+export const addPerson: AddCommand = (program, face) => {
+  describe(
+    program
+      .command('person')
+      .description('Show what a person has, why, since when and by whose approval')
+      .argument('<person>', 'id, HR key, login, e-mail or name')
+      .addArgument(new Argument('[action]', 'terminate: plan to remove everything now, ahead of HR').choices(['terminate']))
+      .option('--reason <text>', 'for terminate: why')
+      .option('--by <person>', 'for terminate: who asks; he cannot approve it')
+      .option('--first-credential <system>', 'hand out the first secret of a new account there, once'),
+    'writgate person sjacobs',
+  ).action(async (who: string, action: string | undefined, options: PersonOptions) => {
+    const where = await whereOf(options);
+    await withSession(where, face, async (session) => {
+      if (action === 'terminate') {
+        const { reason, by } = options;
+        if (!reason || !by) throw new Failure('wrong-use', 'a termination says why and who asks: --reason TEXT --by PERSON');
+        const done = await session.ask<{ person: string }>('terminate', { person: who, reason, by });
+        return answer(face, options, done, ({ person }) => `${person} is to lose everything; nothing is changed yet.\nNext: writgate plan`);
+      }
+      const person = await session.ask<PersonShown>('person', { person: who });
+      if (options.firstCredential === undefined) return answer(face, options, person, (value) => drawPerson(value, face.paint));
+      const secret = await firstSecret(where, person, options.firstCredential);
+      return answer(face, options, { secret }, (value) => value.secret);
+    });
+  });
+};
+
+/** Straight from the gateway: it does not pass through control. */
+async function firstSecret({ folder }: Where, { accounts, name }: PersonShown, system: string): Promise<string> {
+  const account = accounts.find((each) => each.system === system);
+  if (!account) throw new Failure('not-found', `${name} has no account on ${system}`);
+  const gateway = await connectPipe(placeOf(folder).socket('gateway'));
+  try {
+    const given = (await gateway.request('firstSecret', { system, login: account.login })) as { secret: string };
+    return given.secret;
+  } finally {
+    gateway.close();
+  }
+}
+

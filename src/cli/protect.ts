@@ -1,0 +1,26 @@
+/** `writgate protect SYSTEM LOGIN…`: puts accounts out of reach, at once. */
+import { counted } from './draw/text.ts';
+import { type AddCommand, answer, describe } from './command.ts';
+import { withSession } from './session.ts';
+import { type GlobalOptions, whereOf } from './where.ts';
+
+export const addProtect: AddCommand = (program, face) => {
+  describe(
+    program
+      .command('protect')
+      .description('Put service and break-glass accounts out of reach, at once')
+      .argument('<system>', 'a target of writgate.yaml')
+      .argument('<login...>', 'which'),
+    'writgate protect crm svc-backup',
+  ).action(async (system: string, logins: readonly string[], options: GlobalOptions) => {
+    const done = await withSession(await whereOf(options), face, (session) =>
+      session.ask<{ protected: number }>('protect', { system, logins }),
+    );
+    answer(face, options, done, (value) =>
+      [
+        `${counted(value.protected, 'account')} on ${system} ${value.protected === 1 ? 'is' : 'are'} out of reach.`,
+        `To keep it so in every copy, add to targets.${system}.protected in writgate.yaml: ${logins.join(', ')}`,
+      ].join('\n'),
+    );
+  });
+};
