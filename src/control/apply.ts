@@ -93,10 +93,13 @@ export async function apply(world: World, changes: readonly ChangeRow[]): Promis
     [tenant, changes.map(({ leaf }) => leaf.system), changes.map(({ leaf }) => leaf.object)],
   );
   const ids = new Map(known.map(({ system, login, id }) => [`${system} ${login}`, id]));
-  const save = groupCommit<Step, void>(async (steps) => {
-    await world.database.tx((tx) => move(tx, tenant, ['permitted', 'waiting'], steps, world.clock));
-    return steps.map(() => undefined);
-  });
+  const save = groupCommit<Step, void>(
+    async (steps) => {
+      await world.database.tx((tx) => move(tx, tenant, ['permitted', 'waiting'], steps, world.clock));
+      return steps.map(() => undefined);
+    },
+    { gatherMs: 5 },
+  );
   await Promise.all(
     changes.map(async (change) => {
       const id = ids.get(`${change.leaf.system} ${change.leaf.object}`) ?? null;

@@ -9,7 +9,7 @@ import { tupleOf } from '../plan/change.ts';
 import { groupCommit } from '../store/batch.ts';
 import type { Queryable } from '../store/database.ts';
 import { checkVerification, type Looked, type VerificationBody } from '../verification/look.ts';
-import { tupleKey } from '../writ/tuple.ts';
+import { type Tuple, tupleKey } from '../writ/tuple.ts';
 import { type ChangeRow, changeId, move, readPlans, type Step } from './rows.ts';
 import type { World } from './world.ts';
 
@@ -35,19 +35,22 @@ export async function verify(world: World, changes: readonly ChangeRow[]): Promi
     ]),
   );
   const ids = await accountIds(world.database, tenant, changes);
-  const save = groupCommit<Seen, void>(async (seen) => {
-    await world.database.tx(async (tx) => {
-      await move(
-        tx,
-        tenant,
-        ['applied', 'inconclusive'],
-        seen.map(({ step }) => step),
-        world.clock,
-      );
-      await settleObserved(tx, tenant, seen, world.clock.now());
-    });
-    return seen.map(() => undefined);
-  });
+  const save = groupCommit<Seen, void>(
+    async (seen) => {
+      await world.database.tx(async (tx) => {
+        await move(
+          tx,
+          tenant,
+          ['applied', 'inconclusive'],
+          seen.map(({ step }) => step),
+          world.clock,
+        );
+        await settleObserved(tx, tenant, seen, world.clock.now());
+      });
+      return seen.map(() => undefined);
+    },
+    { gatherMs: 5 },
+  );
   await Promise.all(
     changes.map(async (change) => {
       const { leaf } = change;
@@ -102,65 +105,79 @@ async function accountIds(db: Queryable, tenant: string, changes: readonly Chang
   return new Map(rows.map(({ system, login, id }) => [`${system} ${login}`, id]));
 }
 
-/** Writes down what the verifier saw of accounts and memberships. */
+/** Writes down what the verifier saw of accounts and memberships, one statement for each kind of effect. */
 async function settleObserved(tx: Queryable, tenant: string, seen: readonly Seen[], now: Instant): Promise<void> {
   const at = isoTime(now);
-  for (const { change, looked, body } of seen) {
-    if (!looked || body?.verdict !== 'confirmed') continue;
-    const { leaf } = change;
-    const where = [tenant, leaf.system, leaf.object];
-    switch (leaf.effect) {
-      case 'create':
-      case 'enable':
-      case 'update':
-      case 'adopt':
-        await tx.query(
-          `insert into account (tenant, system, login, id, person, management, state, attributes, observed_at)
-           values ($1, $2, $3, $4, $5, 'managed', $6, $7, $8)
-           on conflict (tenant, system, login) do update
-             set id = excluded.id, person = excluded.person, management = 'managed', state = excluded.state,
-                 attributes = excluded.attributes, disabled_at = null, observed_at = excluded.observed_at`,
-          [
-            ...where,
-            looked.id ?? leaf.object,
-            leaf.person,
-            looked.account === 'disabled' ? 'disabled' : 'active',
-            JSON.stringify(looked.attributes ?? leaf.value ?? {}),
-            at,
-          ],
-        );
-        if (leaf.person !== null) {
-          await tx.query(
-            'insert into login (tenant, system, login, person) values ($1, $2, $3, $4) on conflict do nothing',
-            [...where, leaf.person],
-          );
-        }
-        break;
-      case 'disable':
-        await tx.query(
-          `update account set state = 'disabled', disabled_at = coalesce(disabled_at, $4), observed_at = $4
-            where tenant = $1 and system = $2 and login = $3`,
-          [...where, at],
-        );
-        break;
-      case 'delete':
-        await tx.query('delete from account where tenant = $1 and system = $2 and login = $3', where);
-        await tx.query('delete from held where tenant = $1 and system = $2 and login = $3', where);
-        break;
-      case 'grant':
-        await tx.query(
-          `insert into held (tenant, system, login, entitlement, observed_at) values ($1, $2, $3, $4, $5) on conflict do nothing`,
-          [...where, leaf.entitlement, at],
-        );
-        break;
-      case 'revoke':
-        await tx.query('delete from held where tenant = $1 and system = $2 and login = $3 and entitlement = $4', [
-          ...where,
-          leaf.entitlement,
-        ]);
-        break;
-      default:
-        break;
-    }
+  const confirmed = seen.filter(({ looked, body }) => looked !== null && body?.verdict === 'confirmed');
+  const of = (...effects: readonly Tuple['effect'][]) => {
+    const own = confirmed.filter(({ change }) => effects.includes(change.leaf.effect));
+    const column = <T>(pick: (item: Seen) => T) => own.map(pick);
+    const [systems, logins] = [column(({ change }) => change.leaf.system), column(({ change }) => change.leaf.object)];
+    return { own, column, systems, logins };
+  };
+
+  const present = of('create', 'enable', 'update', 'adopt');
+  if (present.own.length > 0) {
+    const { column, systems, logins } = present;
+    const people = column(({ change }) => change.leaf.person);
+    await tx.query(
+      `insert into account (tenant, system, login, id, person, management, state, attributes, observed_at)
+       select distinct on (u.system, u.login) $1, u.system, u.login, u.id, u.person, 'managed', u.state, u.attributes, $8::timestamptz
+         from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[]) as u(system, login, id, person, state, attributes)
+       on conflict (tenant, system, login) do update
+         set id = excluded.id, person = excluded.person, management = 'managed', state = excluded.state,
+             attributes = excluded.attributes, disabled_at = null, observed_at = excluded.observed_at`,
+      [
+        tenant,
+        systems,
+        logins,
+        column(({ looked, change }) => looked?.id ?? change.leaf.object),
+        people,
+        column(({ looked }) => (looked?.account === 'disabled' ? 'disabled' : 'active')),
+        column(({ looked, change }) => JSON.stringify(looked?.attributes ?? change.leaf.value ?? {})),
+        at,
+      ],
+    );
+    await tx.query(
+      `insert into login (tenant, system, login, person)
+       select $1, u.system, u.login, u.person from unnest($2::text[], $3::text[], $4::text[]) as u(system, login, person)
+        where u.person is not null on conflict do nothing`,
+      [tenant, systems, logins, people],
+    );
+  }
+  const disabled = of('disable');
+  if (disabled.own.length > 0) {
+    await tx.query(
+      `update account a set state = 'disabled', disabled_at = coalesce(disabled_at, $4), observed_at = $4
+         from unnest($2::text[], $3::text[]) as u(system, login)
+        where a.tenant = $1 and a.system = u.system and a.login = u.login`,
+      [tenant, disabled.systems, disabled.logins, at],
+    );
+  }
+  const deleted = of('delete');
+  for (const table of ['held', 'account']) {
+    if (deleted.own.length === 0) break;
+    await tx.query(
+      `delete from ${table} a using unnest($2::text[], $3::text[]) as u(system, login)
+        where a.tenant = $1 and a.system = u.system and a.login = u.login`,
+      [tenant, deleted.systems, deleted.logins],
+    );
+  }
+  const granted = of('grant');
+  if (granted.own.length > 0) {
+    await tx.query(
+      `insert into held (tenant, system, login, entitlement, observed_at)
+       select $1, u.system, u.login, u.entitlement, $5::timestamptz
+         from unnest($2::text[], $3::text[], $4::text[]) as u(system, login, entitlement) on conflict do nothing`,
+      [tenant, granted.systems, granted.logins, granted.column(({ change }) => change.leaf.entitlement), at],
+    );
+  }
+  const revoked = of('revoke');
+  if (revoked.own.length > 0) {
+    await tx.query(
+      `delete from held h using unnest($2::text[], $3::text[], $4::text[]) as u(system, login, entitlement)
+        where h.tenant = $1 and h.system = u.system and h.login = u.login and h.entitlement = u.entitlement`,
+      [tenant, revoked.systems, revoked.logins, revoked.column(({ change }) => change.leaf.entitlement)],
+    );
   }
 }

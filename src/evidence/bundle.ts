@@ -182,7 +182,7 @@ export async function collectEvidence(sources: EvidenceSources, change: string):
     })),
   );
 
-  const snapshot = ids.at(-1);
+  const snapshot = rested.at(-1) ?? planned;
   const found = subject && snapshot !== undefined ? await sources.record(subject.feed, snapshot, subject.key) : null;
   const record =
     found && subject && snapshot !== undefined

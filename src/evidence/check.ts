@@ -5,9 +5,10 @@
  * Two questions, two answers. `ok`: is the evidence sound: does every part hold, in order, by the right hand? `verdict`:
  * what did the verifier see: a change may be well evidenced and contradicted.
  *
- * What no such file can tell, and only a check of the whole ledger or of the target can: that an entry was left out which
- * the road does not demand (a later look, a signed refusal), and that birthright rules gave what an automatic change
- * gives (the gateway recomputes them; their expressions are not evaluated here).
+ * What no such file can tell, and a check of the whole ledger, of the target or of the policies can: that an entry was
+ * left out which the road does not demand (a later look, a signed refusal); that the policies really decide so; that
+ * birthright rules give what an automatic change gives, within its budget (the gateway judges it, expressions are not
+ * evaluated here); that a request's roster was the newest of its time (the gateway refuses an older one).
  */
 
 import { parseRequest } from '../approval/request.ts';
@@ -191,8 +192,10 @@ function judgeIntent(
     find('writ', `the gateway acted before the writ ${permit.body.id} was issued`);
   judgeFreshness(c, statements, permit, intent);
   if (intent.refs['plan'] !== planDigest) find('tuple', `the intent of entry ${intent.index} is for another plan`);
-  if (intent.body === null)
-    return tell('call', 'the body of gateway.intent is erased; what it is about stands in the entry', intent.at);
+  if (intent.body === null) {
+    tell('call', 'the body of gateway.intent is erased; what it is about stands in the entry', intent.at);
+    return;
+  }
   const { connector, attempt, people } = intent.body;
   if (canonical(intent.body.leaf) !== evidence.leaf)
     find('tuple', `the intent of entry ${intent.index} is for another change than the writ permits`);

@@ -7,6 +7,7 @@ import { isoTime } from '../clock.ts';
 import { formatCheckpoint } from '../ledger/checkpoint.ts';
 import { COSIGNATURE, createSigner, formatVerifier, parseNote, signatureLine, signNote } from '../ledger/note.ts';
 import { leafHash } from '../ledger/tree.ts';
+import { type Statement, signStatement } from '../source/statement.ts';
 import { collectEvidence, type Evidence, evidenceText, parseEvidence } from './bundle.ts';
 import { checkEvidence, type EvidenceReport } from './check.ts';
 import {
@@ -464,6 +465,30 @@ describe('a dishonest control, log or neighbour, who seals everything behind his
     refused(checkEvidence(await makeEvidence({ rosters: (chain) => [...chain, forged] }), TRUSTED), 'roster');
   });
 
+  test('refuses the record of an older snapshot than the one that the writ rests on', async () => {
+    const newer = { id: 'ffffffffffff' };
+    const statement = JSON.parse(honestStatement()) as Statement;
+    const signed = signStatement({ ...statement, ...newer, recordsRoot: sha256('without her') }, KEYS.gateway);
+    const draft: Draft = {
+      kind: 'gateway.snapshot',
+      by: 'gateway',
+      at: NOW - 60_000,
+      refs: { feed: 'hr', snapshot: newer.id },
+      body: { statement: signed },
+    };
+    const file = await makeEvidence({
+      writ: (writ) => ({ ...writ, snapshots: { hr: newer.id } }),
+      drafts: (drafts) => drafts.flatMap((item) => (item.kind === 'writ.sealed' ? [draft, item] : [item])),
+    });
+    refused(checkEvidence(file, TRUSTED), 'record');
+    const evidence = parseEvidence(file);
+    const older = { ...evidence, record: { ...evidence.record!, snapshot: statement.id } };
+    const report = checkEvidence(evidenceText(older), TRUSTED);
+    expect(report.findings).toEqual([
+      { code: 'record', message: `the record is of snapshot ${statement.id}, and the writ rests on ${newer.id}` },
+    ]);
+  });
+
   test('refuses the evidence of one company under the trust root of another', async () => {
     const trustRoot = await trustRootOf({ gatewayKey: Buffer.alloc(32, 7).toString('base64') });
     refused(checkEvidence(await makeEvidence(), { ...TRUSTED, trustRoot }), 'trust-root');
@@ -472,6 +497,7 @@ describe('a dishonest control, log or neighbour, who seals everything behind his
 
 const honest = await makeEvidence();
 const read = parseEvidence(honest);
+const honestStatement = (): string => JSON.parse(read.entries[entry('gateway.snapshot')]!.body!).statement.body;
 const edited = (edit: (evidence: Evidence) => object): EvidenceReport =>
   checkEvidence(evidenceText(edit(read) as Evidence), TRUSTED);
 const entry = (kind: string): number =>

@@ -235,8 +235,10 @@ export function openStatements(c: Case): ReadonlyMap<string, Attested> {
 /** What the change was planned on was there before it was planned. */
 export function judgeTrigger(c: Case, statements: ReadonlyMap<string, Attested>, plan: Logged | undefined): void {
   const { evidence, header, leaf, find, tell } = c;
-  if (leaf.subject === null)
-    return tell('trigger', 'no record of any feed: the account belongs to nobody in them', null);
+  if (leaf.subject === null) {
+    tell('trigger', 'no record of any feed: the account belongs to nobody in them', null);
+    return;
+  }
   const { feed, key } = leaf.subject;
   const base = statements.get(header.base.snapshots[feed] ?? '');
   inOrder(c, base?.entry, plan);
@@ -245,13 +247,18 @@ export function judgeTrigger(c: Case, statements: ReadonlyMap<string, Attested>,
   const age = rested
     ? `as of ${rested.statement.asOf ?? 'unknown'}, raw sha256:${rested.statement.rawDigest}`
     : 'no snapshot in the file';
-  if (record === null)
-    return tell(
+  if (record === null) {
+    tell(
       'trigger',
       `${feed}:${key}  no record of it in the file; that it is absent is not proven here; ${age}`,
       rested?.entry.at ?? null,
     );
-  if (record.feed !== feed || !rested) return find('record', 'the record is of a snapshot that the file does not have');
+    return;
+  }
+  if (record.feed !== feed || !rested) {
+    find('record', 'the record is of a snapshot that the file does not have');
+    return;
+  }
   const { statement } = rested;
   const claim = { leafHash: leafHash(record.text), index: record.index, size: statement.records, proof: record.proof };
   if (!checkInclusion({ ...claim, root: statement.recordsRoot }))
@@ -291,8 +298,10 @@ export function judgeFreshness(
   inOrder(c, rested?.entry, entry);
   if (intent) inOrder(c, rested?.entry, intent);
   if (!ADDING.has(tuple.effect) || intent === null) return;
-  if (subject === null || !rested)
-    return find('snapshot', 'it adds access, and the file has no statement of the snapshot that its writ names');
+  if (subject === null || !rested) {
+    find('snapshot', 'it adds access, and the file has no statement of the snapshot that its writ names');
+    return;
+  }
   const { statement } = rested;
   if (statement.verdict !== 'accepted')
     find('snapshot', `the snapshot ${statement.id} was ${statement.verdict}, not accepted`);
@@ -305,4 +314,7 @@ export function judgeFreshness(
   // Adopting takes under management what somebody has, also one who left.
   if (tuple.effect === 'adopt') return;
   if (evidence.record === null) find('record', 'it adds access, and the file has no record of whoever gets it');
+  else if (entry === c.of('writ.sealed').at(-1) && evidence.record.snapshot !== statement.id) {
+    find('record', `the record is of snapshot ${evidence.record.snapshot}, and the writ rests on ${statement.id}`);
+  }
 }

@@ -29,6 +29,7 @@ export function openBindings(
   read: (connector: string, call: Call) => Promise<Reply>,
   clock: Clock,
 ): Bindings {
+  const bound = new Map<string, { readonly feed: string; readonly key: string }>();
   const believed = new Map<string, { name: Promise<string | null>; until: Instant }>();
 
   function resolve(kind: 'resolveObject' | 'resolveEntitlement', system: string, id: string, connector: string) {
@@ -54,10 +55,15 @@ export function openBindings(
     loginOf: (system, id, connector) => resolve('resolveObject', system, id, connector),
     entitlementOf: (system, ref, connector) => resolve('resolveEntitlement', system, ref, connector),
     async subjectOf(system, login) {
-      return database.maybe<{ feed: string; key: string }>(
+      const known = bound.get(`${system} ${login}`);
+      if (known) return known;
+      const found = await database.maybe<{ feed: string; key: string }>(
         'select feed, key from binding where tenant = $1 and system = $2 and login = $3',
         [authority().tenant, system, login],
       );
+      // A binding never changes hands, so that it may be remembered; that there is none may not.
+      if (found) bound.set(`${system} ${login}`, found);
+      return found;
     },
     async bind(system, login, id, { feed, key }) {
       await database.query(

@@ -16,7 +16,10 @@ import type { Random } from '../clock.ts';
 import { Failure } from '../errors.ts';
 
 const rawOf = (key: KeyObject): Buffer =>
-  Buffer.from((key.type === 'public' ? key : createPublicKey(key as never)).export({ format: 'jwk' }).x as string, 'base64url');
+  Buffer.from(
+    (key.type === 'public' ? key : createPublicKey(key as never)).export({ format: 'jwk' }).x as string,
+    'base64url',
+  );
 const publicOf = (raw: Buffer): KeyObject =>
   createPublicKey({ format: 'jwk', key: { kty: 'OKP', crv: 'X25519', x: raw.toString('base64url') } });
 

@@ -70,114 +70,124 @@ export function openSpender(database: Database, authority: () => Authority, cloc
     return row ?? { count: 0, subjects: 0, weight: 0 };
   }
 
-  const spend = groupCommit<Spending, SpendVerdict>((items) =>
-    database.tx(async (tx) => {
-      await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`budget ${tenant()}`]);
-      const known = await tx.query<SpentRow>(
-        `select s.plan_digest, s.seq, s.state, s.attempts, s.call_digest, s.reply
+  const spend = groupCommit<Spending, SpendVerdict>(
+    (items) =>
+      database.tx(async (tx) => {
+        await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`budget ${tenant()}`]);
+        const known = await tx.query<SpentRow>(
+          `select s.plan_digest, s.seq, s.state, s.attempts, s.call_digest, s.reply
            from spent s join unnest($2::text[], $3::int[]) as k(plan_digest, seq) using (plan_digest, seq)
           where s.tenant = $1`,
-        [tenant(), items.map((item) => item.planDigest), items.map((item) => item.leaf.seq)],
-      );
-      const spent = new Map(known.map((row) => [`${row.plan_digest} ${row.seq}`, row]));
-      const automatic = items.filter((item) => item.automatic && !spent.has(`${item.planDigest} ${item.leaf.seq}`));
-      const sides = {
-        grants: { used: await usedIn(tx.query, 'grants'), subjects: await knownSubjects('grants') },
-        removals: { used: await usedIn(tx.query, 'removals'), subjects: await knownSubjects('removals') },
-      };
-
-      async function knownSubjects(which: 'grants' | 'removals'): Promise<Set<string>> {
-        const asked = automatic.filter((item) => side(item.leaf) === which).map((item) => subjectOf(item.leaf));
-        if (asked.length === 0) return new Set();
-        const rows = await tx.query<{ subject: string }>(
-          'select distinct subject from budget where tenant = $1 and side = $2 and at > $3 and subject = any($4)',
-          [tenant(), which, windowStart(), asked],
+          [tenant(), items.map((item) => item.planDigest), items.map((item) => item.leaf.seq)],
         );
-        return new Set(rows.map((row) => row.subject));
-      }
+        const spent = new Map(known.map((row) => [`${row.plan_digest} ${row.seq}`, row]));
+        const automatic = items.filter((item) => item.automatic && !spent.has(`${item.planDigest} ${item.leaf.seq}`));
+        const sides = { grants: await stateOf('grants'), removals: await stateOf('removals') };
 
-      const verdicts: SpendVerdict[] = [];
-      const going: Spending[] = [];
-      const counted: Spending[] = [];
-      for (const item of items) {
-        const key = `${item.planDigest} ${item.leaf.seq}`;
-        const before = spent.get(key);
-        if (before) {
-          const verdict = again(item, before);
-          if (verdict.verdict === 'go') {
-            going.push(item);
-            spent.set(key, { ...before, state: 'reserved', attempts: verdict.attempt, reply: null });
-          }
-          verdicts.push(verdict);
-          continue;
+        async function stateOf(which: 'grants' | 'removals') {
+          const own = automatic.some((item) => side(item.leaf) === which);
+          return own
+            ? { used: await usedIn(tx.query, which), subjects: await knownSubjects(which) }
+            : { used: { count: 0, subjects: 0, weight: 0 }, subjects: new Set<string>() };
         }
-        if (item.automatic) {
-          const refusal = overBudget(authority(), item.leaf, sides[side(item.leaf)]);
-          if (refusal) {
-            verdicts.push(refusal);
+
+        async function knownSubjects(which: 'grants' | 'removals'): Promise<Set<string>> {
+          const asked = automatic.filter((item) => side(item.leaf) === which).map((item) => subjectOf(item.leaf));
+          if (asked.length === 0) return new Set();
+          const rows = await tx.query<{ subject: string }>(
+            'select distinct subject from budget where tenant = $1 and side = $2 and at > $3 and subject = any($4)',
+            [tenant(), which, windowStart(), asked],
+          );
+          return new Set(rows.map((row) => row.subject));
+        }
+
+        const verdicts: SpendVerdict[] = [];
+        const going: Spending[] = [];
+        const counted: Spending[] = [];
+        for (const item of items) {
+          const key = `${item.planDigest} ${item.leaf.seq}`;
+          const before = spent.get(key);
+          if (before) {
+            const verdict = again(item, before);
+            if (verdict.verdict === 'go') {
+              going.push(item);
+              spent.set(key, { ...before, state: 'reserved', attempts: verdict.attempt, reply: null });
+            }
+            verdicts.push(verdict);
             continue;
           }
-          counted.push(item);
+          if (item.automatic) {
+            const refusal = overBudget(authority(), item.leaf, sides[side(item.leaf)]);
+            if (refusal) {
+              verdicts.push(refusal);
+              continue;
+            }
+            counted.push(item);
+          }
+          going.push(item);
+          spent.set(key, {
+            plan_digest: item.planDigest,
+            seq: item.leaf.seq,
+            state: 'reserved',
+            attempts: 1,
+            call_digest: item.callDigest,
+            reply: null,
+          });
+          verdicts.push({ verdict: 'go', attempt: 1 });
         }
-        going.push(item);
-        spent.set(key, {
-          plan_digest: item.planDigest,
-          seq: item.leaf.seq,
-          state: 'reserved',
-          attempts: 1,
-          call_digest: item.callDigest,
-          reply: null,
-        });
-        verdicts.push({ verdict: 'go', attempt: 1 });
-      }
-      const at = isoTime(clock.now());
-      await tx.query(
-        `insert into spent (tenant, plan_digest, seq, tuple, state, call_digest, at)
+        const at = isoTime(clock.now());
+        await tx.query(
+          `insert into spent (tenant, plan_digest, seq, tuple, state, call_digest, at)
          select $1, p, s, t, 'reserved', c, $6 from unnest($2::text[], $3::int[], $4::jsonb[], $5::text[]) as u(p, s, t, c)
          on conflict (tenant, plan_digest, seq)
          do update set state = 'reserved', attempts = spent.attempts + 1, call_digest = excluded.call_digest, reply = null, at = excluded.at`,
-        [
-          tenant(),
-          going.map((item) => item.planDigest),
-          going.map((item) => item.leaf.seq),
-          going.map((item) => JSON.stringify(tupleOf(item.leaf))),
-          going.map((item) => item.callDigest),
-          at,
-        ],
-      );
-      await tx.query(
-        `insert into budget (tenant, side, plan_digest, seq, subject, weight, at)
+          [
+            tenant(),
+            going.map((item) => item.planDigest),
+            going.map((item) => item.leaf.seq),
+            going.map((item) => JSON.stringify(tupleOf(item.leaf))),
+            going.map((item) => item.callDigest),
+            at,
+          ],
+        );
+        if (counted.length > 0)
+          await tx.query(
+            `insert into budget (tenant, side, plan_digest, seq, subject, weight, at)
          select $1, d, p, s, u, w, $7 from unnest($2::text[], $3::text[], $4::int[], $5::text[], $6::int[]) as x(d, p, s, u, w)`,
-        [
-          tenant(),
-          counted.map((item) => side(item.leaf)),
-          counted.map((item) => item.planDigest),
-          counted.map((item) => item.leaf.seq),
-          counted.map((item) => subjectOf(item.leaf)),
-          counted.map((item) => WEIGHT[privilegeOf(authority(), tupleOf(item.leaf))]),
-          at,
-        ],
-      );
-      return verdicts;
-    }),
+            [
+              tenant(),
+              counted.map((item) => side(item.leaf)),
+              counted.map((item) => item.planDigest),
+              counted.map((item) => item.leaf.seq),
+              counted.map((item) => subjectOf(item.leaf)),
+              counted.map((item) => WEIGHT[privilegeOf(authority(), tupleOf(item.leaf))]),
+              at,
+            ],
+          );
+        return verdicts;
+      }),
+    { gatherMs: 2 },
   );
 
-  const settle = groupCommit<Parameters<Spender['settle']>[0], void>(async (items) => {
-    await database.query(
-      `update spent set state = u.state, reply = u.reply, at = $6
+  const settle = groupCommit<Parameters<Spender['settle']>[0], void>(
+    async (items) => {
+      await database.query(
+        `update spent set state = u.state, reply = u.reply, at = $6
          from unnest($2::text[], $3::int[], $4::text[], $5::jsonb[]) as u(plan_digest, seq, state, reply)
         where spent.tenant = $1 and spent.plan_digest = u.plan_digest and spent.seq = u.seq`,
-      [
-        tenant(),
-        items.map((item) => item.planDigest),
-        items.map((item) => item.seq),
-        items.map((item) => item.state),
-        items.map((item) => JSON.stringify(item.reply)),
-        isoTime(clock.now()),
-      ],
-    );
-    return items.map(() => undefined);
-  });
+        [
+          tenant(),
+          items.map((item) => item.planDigest),
+          items.map((item) => item.seq),
+          items.map((item) => item.state),
+          items.map((item) => JSON.stringify(item.reply)),
+          isoTime(clock.now()),
+        ],
+      );
+      return items.map(() => undefined);
+    },
+    { gatherMs: 2 },
+  );
 
   return {
     spend,

@@ -4,7 +4,13 @@
  */
 export function groupCommit<In, Out>(
   commit: (items: readonly In[]) => Promise<readonly Out[]>,
-  maxBatch = 512,
+  {
+    maxBatch = 512,
+    gatherMs = 0,
+  }: {
+    readonly maxBatch?: number /** Waits for company: one fsync less for each that comes. */;
+    readonly gatherMs?: number;
+  } = {},
 ): (item: In) => Promise<Out> {
   interface Waiter {
     readonly item: In;
@@ -16,7 +22,8 @@ export function groupCommit<In, Out>(
 
   const drain = async () => {
     running = true;
-    while (queue.length > 0) {
+    for (let first = true; queue.length > 0; first = false) {
+      if (!first && gatherMs > 0) await new Promise((resolve) => setTimeout(resolve, gatherMs));
       const batch = queue.slice(0, maxBatch);
       queue = queue.slice(maxBatch);
       try {
@@ -37,7 +44,8 @@ export function groupCommit<In, Out>(
       // The rest of this turn's callers join the first batch.
       if (!running) {
         running = true;
-        setImmediate(drain);
+        if (gatherMs > 0) setTimeout(drain, gatherMs);
+        else setImmediate(drain);
       }
     });
 }
