@@ -5,7 +5,13 @@ import type { System } from './systems.ts';
 export function companyConfig(systems: readonly System[], exporter: string, expires: string): string {
   const url = (name: System['name']) => systems.find((system) => system.name === name)?.url;
   const corp = url('corp');
-  const connectors = (system: string, noun: string, create: readonly string[], remove: readonly string[], read: readonly string[]) => `
+  const connectors = (
+    system: string,
+    noun: string,
+    create: readonly string[],
+    remove: readonly string[],
+    read: readonly string[],
+  ) => `
   ${system}-read: { on: ${system}, duties: [read], owner: "104", deputy: "105", credential: ${system}-read, scope: [${read.join(', ')}], expires: ${expires} }
   ${system}-grant: { on: ${system}, duties: [grant], owner: "104", deputy: "105", credential: ${system}-grant, scope: [${[...read, ...create].join(', ')}], expires: ${expires} }
   ${system}-revoke: { on: ${system}, duties: [revoke], owner: "104", deputy: "105", credential: ${system}-revoke, scope: [${[...read, ...remove].join(', ')}], expires: ${expires} }
@@ -53,23 +59,37 @@ entitlements:
   shipping: { on: desk, group: Shipping desk, privilege: low }
   payroll-read: { on: pay, role: payroll_read, privilege: low }
   payroll-admin: { on: pay, role: payroll_admin, privilege: high, maxFor: 8h, owner: "205" }
-${corp === undefined ? '' : `  directory: { on: corp, group: "cn=staff,ou=groups", privilege: low }
+${
+  corp === undefined
+    ? ''
+    : `  directory: { on: corp, group: "cn=staff,ou=groups", privilege: low }
   purchasing: { on: corp, group: "cn=purchasing,ou=groups", privilege: low }
   finance: { on: corp, group: "cn=finance,ou=groups", privilege: normal, owner: "205" }
-`}
+`
+}
 birthright:
   everyone: { when: person.active, grant: [staff${corp === undefined ? '' : ', directory'}] }
   sales: { when: person.department == "80", grant: [sales] }
   shipping: { when: person.department == "50", grant: [shipping] }
   accounting: { when: person.department == "110", grant: [payroll-read] }
-${corp === undefined ? '' : `  finance: { when: person.department == "100", grant: [finance] }
+${
+  corp === undefined
+    ? ''
+    : `  finance: { when: person.department == "100", grant: [finance] }
   purchasing: { when: person.department == "30", grant: [purchasing] }
-`}
+`
+}
 profile: separated                                       # nobody who grants also revokes or verifies
 connectors:${connectors('crm', 'SCIM', [...account, 'grant staff', 'grant sales'], ['disable User', 'revoke *'], scim)}${connectors('desk', 'SCIM', [...account, 'grant shipping'], ['disable User', 'revoke *'], scim)}${connectors('pay', 'PostgreSQL', [...account, 'grant payroll-read', 'grant payroll-admin'], ['disable User', 'revoke *'], ['read User', 'read Role', 'read Connections'])}${
     corp === undefined
       ? ''
-      : connectors('corp', 'OpenLDAP', [...account, 'grant directory', 'grant finance', 'grant purchasing'], ['disable User', 'revoke *'], ['read User', 'read Group'])
+      : connectors(
+          'corp',
+          'OpenLDAP',
+          [...account, 'grant directory', 'grant finance', 'grant purchasing'],
+          ['disable User', 'revoke *'],
+          ['read User', 'read Group'],
+        )
   }
 
 limits:                                                  # beyond these a plan refuses itself

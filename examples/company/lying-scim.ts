@@ -259,9 +259,7 @@ class Liar {
         return write(this.world, method, path, { ...body, Operations: operations });
       }
       case 'first-of-two':
-        return claim(
-          write(this.world, method, path, { ...body, Operations: [body['Operations']].flat().slice(0, 1) }),
-        );
+        return claim(write(this.world, method, path, { ...body, Operations: [body['Operations']].flat().slice(0, 1) }));
       case 'changes-id': {
         const answer = claim(done());
         const user = this.world.users.find(({ id }) => id === path[1]);
@@ -363,6 +361,11 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (values.lie !== undefined && !isLie(values.lie))
     throw new Error(`--lie is one of ${Object.keys(LIES).join(', ')}`);
   const tokens = JSON.parse(readFileSync(values['token-file'] ?? 'tokens.json', 'utf8'));
-  const { url, lieUrl } = await startLyingScim(tokens, Number(values.port ?? 0), values.lie ?? null, values.state ?? null);
+  const { url, lieUrl } = await startLyingScim(
+    tokens,
+    Number(values.port ?? 0),
+    values.lie ?? null,
+    values.state ?? null,
+  );
   console.log(JSON.stringify({ url, lieUrl }));
 }

@@ -13,8 +13,8 @@ import { fileURLToPath } from 'node:url';
 import type { Secret } from '../../src/gateway/perform/contract.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { startCluster } from '../../src/store/embedded.ts';
-import { available as openLdapMissing, startOpenLdap } from './openldap.ts';
 import type { Lie } from './lying-scim.ts';
+import { available as openLdapMissing, startOpenLdap } from './openldap.ts';
 
 export interface System {
   readonly name: 'crm' | 'desk' | 'pay' | 'corp';
@@ -67,7 +67,10 @@ async function choices(folder: string): Promise<Chosen> {
 }
 
 /** A server of ours in a process of its own; it prints one line with its address. */
-async function startScript(name: string, args: readonly string[]): Promise<{ child: ChildProcess; said: Record<string, string> }> {
+async function startScript(
+  name: string,
+  args: readonly string[],
+): Promise<{ child: ChildProcess; said: Record<string, string> }> {
   const script = fileURLToPath(new URL(`./${name}.js`, import.meta.url));
   const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   const said = await new Promise<Record<string, string>>((resolve, reject) => {
@@ -123,7 +126,9 @@ async function startPay(folder: string, chosen: Chosen) {
   const admin = openDatabase(cluster.superuser, { maxConnections: 1 });
   try {
     const { pay } = chosen;
-    const [version] = await admin.query<{ number: number }>(`select current_setting('server_version_num')::int as number`);
+    const [version] = await admin.query<{ number: number }>(
+      `select current_setting('server_version_num')::int as number`,
+    );
     const modern = (version?.number ?? 0) >= 160_000;
     const exists = await admin.query(`select 1 from pg_roles where rolname = 'pay_grant'`);
     if (exists.length === 0) {
@@ -145,7 +150,11 @@ async function startPay(folder: string, chosen: Chosen) {
   } finally {
     await admin.close();
   }
-  const basic = (duty: keyof Chosen['pay']): Secret => ({ kind: 'basic', username: `pay_${duty}`, password: chosen.pay[duty] });
+  const basic = (duty: keyof Chosen['pay']): Secret => ({
+    kind: 'basic',
+    username: `pay_${duty}`,
+    password: chosen.pay[duty],
+  });
   const system: System = {
     name: 'pay',
     url: `postgres://127.0.0.1:${chosen.ports.pay}/postgres`,
@@ -162,7 +171,11 @@ export async function startSystems(folder: string): Promise<Systems> {
     startScim(folder, 'desk', 'lying-scim', chosen),
     startPay(folder, chosen),
     missing === null
-      ? startOpenLdap({ folder: join(folder, 'corp'), port: chosen.ports.corp, groups: ['staff', 'finance', 'purchasing'] })
+      ? startOpenLdap({
+          folder: join(folder, 'corp'),
+          port: chosen.ports.corp,
+          groups: ['staff', 'finance', 'purchasing'],
+        })
       : null,
   ]);
   await makeGroups(crm.system.url, chosen.tokens.crm.writer, ['Staff', 'Sales']);
@@ -171,7 +184,11 @@ export async function startSystems(folder: string): Promise<Systems> {
   if (corp) {
     const writer: Secret = { kind: 'bind', ...corp.writer };
     const reader: Secret = { kind: 'bind', ...corp.reader };
-    list.push({ name: 'corp', url: corp.url, secrets: { read: reader, grant: writer, revoke: writer, verify: reader } });
+    list.push({
+      name: 'corp',
+      url: corp.url,
+      secrets: { read: reader, grant: writer, revoke: writer, verify: reader },
+    });
   }
   return {
     list,

@@ -7,6 +7,8 @@ import { onePlan, openPlans, showPerson, showPlan, showPlans, status, trace, use
 import { plan } from '../control/planning.ts';
 import { run } from '../control/run.ts';
 import { askOverLimit, sign } from '../control/sign.ts';
+import { collectEvidence } from '../evidence/bundle.ts';
+import { controlSources } from '../evidence/collect.ts';
 import type { Control } from '../role/control.ts';
 import type { Planned, Ran, ROUTES } from './contract.ts';
 
@@ -60,6 +62,10 @@ export const HANDLERS = {
   trace: handler(z.object({ change: name }), async ({ world, settle }, input) => {
     await settle();
     return trace(world, input.change);
+  }),
+  evidence: handler(z.object({ change: name }), async (control, input) => {
+    await control.settle();
+    return collectEvidence(controlSources(control), input.change);
   }),
   person: handler(z.object({ person: name }), ({ world }, input) => showPerson(world, input.person)),
   terminate: handler(z.object({ person: name, reason: text, by: name }), async ({ world }, input) => {

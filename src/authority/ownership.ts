@@ -18,3 +18,7 @@ export function ownershipOf(authority: Authority): readonly Edge[] {
   }
   return edges;
 }
+
+/** Who asked for a change: the person of a request or an exception, else Writgate's own rules. */
+export const requesterOf = ({ cause }: { readonly cause: string }): string =>
+  /^(?:request|exception) \S+ by (\S+)/.exec(cause)?.[1] ?? `nhi:${WRITGATE}`;

@@ -3,7 +3,7 @@
  * the next authority takes the place of the last. Nothing here needs a running role.
  */
 import { readFile, rename, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { parseRoster, type Roster, type SignedRoster } from '../approval/roster.ts';
 import { checkSshSignature, type Signer, signSsh } from '../approval/sshsig.ts';
 import { type SignedTrustRoot, TRUST_ROOT_NAMESPACE, trustRootText } from '../approval/trust-root.ts';
@@ -31,16 +31,17 @@ export interface Proposal {
 
 /** @throws Failure `config-invalid` with every problem, its line and its way out */
 export async function readProposal(configFile: string): Promise<Proposal> {
+  const shown = relative(process.cwd(), configFile);
   const text = await readFile(configFile, 'utf8').catch((cause) => {
-    throw new Failure('config-invalid', `${configFile} cannot be read (${cause.code}); \`writgate init\` writes one`, {
+    throw new Failure('config-invalid', `${shown} cannot be read (${cause.code}); \`writgate init\` writes one`, {
       cause,
     });
   });
-  const checked = checkConfig(text, configFile);
+  const checked = checkConfig(text, shown);
   if (!checked.ok) {
     const count = checked.problems.length;
     const told = checked.problems.map((problem) => formatProblem(problem, text)).join('\n\n');
-    throw new Failure('config-invalid', `${configFile} has ${count} problem${count === 1 ? '' : 's'}\n\n${told}`);
+    throw new Failure('config-invalid', `${shown} has ${count} problem${count === 1 ? '' : 's'}\n\n${told}`);
   }
   const { authority, local, warnings } = checked;
   return { authority, local, warnings, text, folder: resolvePath(dirname(configFile), local.data) };

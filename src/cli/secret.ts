@@ -8,14 +8,14 @@ import { z } from 'zod';
 import { type Authority, type Protocol, protocolOf, type Target } from '../authority/authority.ts';
 import { readProposal } from '../authority/propose.ts';
 import { addressOf } from '../authority/target.ts';
-import { Failure } from '../errors.ts';
+import { Failure, hasCode } from '../errors.ts';
 import { sealCredential } from '../gateway/credential.ts';
 import type { Secret } from '../gateway/perform/contract.ts';
 import { readPublicBox } from '../role/gateway.ts';
 import { placeOf } from '../role/place.ts';
 import { type AddCommand, answer, describe } from './command.ts';
 import { askSecret, askText, type Face } from './face.ts';
-import { type GlobalOptions, inForceAt, whereOf } from './where.ts';
+import { type GlobalOptions, inForceAt, type Where, whereOf } from './where.ts';
 
 const filled = z.string().min(1);
 const BEARER = z.strictObject({ kind: z.literal('bearer'), token: filled });
@@ -97,8 +97,7 @@ export const addSecret: AddCommand = (program, face) => {
     'writgate secret crm-grant < crm-grant.json',
   ).action(async (credential: string, options: GlobalOptions) => {
     const where = await whereOf(options);
-    const { authority } = await inForceAt(where, face).catch(() => readProposal(where.configFile));
-    const { system, target, role } = recipientOf(authority, credential);
+    const { system, target, role } = await recipientAt(where, face, credential);
     const protocol = protocolOf(target);
     const secret = await takeSecret(protocol, face);
     const publicKey = await readPublicBox(where.folder, role).catch((cause) => {
@@ -115,6 +114,16 @@ export const addSecret: AddCommand = (program, face) => {
     );
   });
 };
+
+/** By what is in force; for a connector that is only proposed yet, by the file. The address is sealed in with it. */
+async function recipientAt(where: Where, face: Face, credential: string): Promise<Recipient> {
+  try {
+    return recipientOf((await inForceAt(where, face)).authority, credential);
+  } catch (thrown) {
+    if (!hasCode(thrown, 'not-found') && !hasCode(thrown, 'authority-invalid')) throw thrown;
+    return recipientOf((await readProposal(where.configFile)).authority, credential);
+  }
+}
 
 async function takeSecret(protocol: Protocol, face: Face): Promise<Secret> {
   return face.canAsk ? FORMS[protocol].ask() : readSecret(await face.readInput(), protocol);

@@ -4,7 +4,7 @@ import { eligibility } from '../approval/eligibility.ts';
 import { phrase } from '../approval/phrase.ts';
 import { type Approvals, checkApprovals } from '../approval/quorum.ts';
 import { type ApprovalRequest, beneficiariesOf, challenge, type Verdict } from '../approval/request.ts';
-import { GATEWAY, ownershipOf, WRITGATE } from '../authority/ownership.ts';
+import { GATEWAY, ownershipOf, requesterOf } from '../authority/ownership.ts';
 import { canonical, type Digest, digestOf, sha256 } from '../canonical.ts';
 import { isoTime } from '../clock.ts';
 import { Failure } from '../errors.ts';
@@ -60,7 +60,7 @@ export async function requestFor(
     planBase: digestOf(plan.header.base),
     risk: plan.header.risk,
     overLimit: plan.header.overLimit,
-    requester: requesterOf(leaves),
+    requester: requesterOf(leaf),
     executors: [...new Set(executors)].sort(),
     beneficiaries: { digest, count },
     policyDigest: world.policyDigest,
@@ -83,14 +83,6 @@ export async function requestFor(
     { kind: 'request.made', refs: { plan: plan.header.plan, request: request.id }, body: { request: bytes } },
   ]);
   return { bytes, digest: sha256(bytes), request, beneficiaries };
-}
-
-/** Who asked: the person of a request for access, else Writgate's own rules. */
-function requesterOf(leaves: readonly Leaf[]): string {
-  const askers = new Set(
-    leaves.map(({ cause }) => /^(?:request|exception) \S+ by (\S+)/.exec(cause)?.[1] ?? `nhi:${WRITGATE}`),
-  );
-  return askers.size === 1 ? ([...askers][0] as string) : `nhi:${WRITGATE}`;
 }
 
 export interface Standing {

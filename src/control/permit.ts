@@ -109,6 +109,8 @@ export async function permit(world: World, changes: readonly ChangeRow[]): Promi
       return writ;
     });
     if (sealed === null) continue;
+    // The ledger has the writ before the gateway opens for it.
+    await world.settle();
     try {
       await world.gateway.admit(sealed);
     } catch (thrown) {

@@ -76,6 +76,8 @@ export interface World {
   readonly worker: WorkerPeer;
   readonly verifier: VerifierPeer;
   readonly record: Recorder;
+  /** Resolves when the ledger has everything that was recorded until now. */
+  readonly settle: () => Promise<void>;
   readonly clock: Clock;
   readonly random: Random;
 }

@@ -3,9 +3,11 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { importsOf } from '../../test/tidy.ts';
 import { AUTHORITY_NAMESPACE } from '../authority/force.ts';
+import { signVerification } from '../verification/look.ts';
+import { sealWrit } from '../writ/writ.ts';
 import { collectEvidence, evidenceText, parseEvidence } from './bundle.ts';
 import { checkEvidence } from './check.ts';
-import { CHANGE, type Draft, makeEvidence, makeWorld, NOW, TRUSTED, trustRootOf } from './testing.ts';
+import { CHANGE, type Draft, KEYS, makeEvidence, makeWorld, NOW, TRUSTED, trustRootOf } from './testing.ts';
 import { AUTHORITY_SIGNED_AS } from './trust.ts';
 
 const check = async (lies: Parameters<typeof makeEvidence>[0]) => checkEvidence(await makeEvidence(lies), TRUSTED);
@@ -113,6 +115,35 @@ describe('sound evidence', () => {
     const report = await check({ drafts: (drafts) => [...drafts.slice(0, -1), first, ...drafts.slice(-1)] });
     expect(report).toMatchObject({ ok: true, verdict: 'verified' });
     expect(report.story.filter(({ station }) => station === 'verified')).toHaveLength(2);
+  });
+
+  test('a change that was contradicted and done again under a second writ is told with both', async () => {
+    const again = (drafts: readonly Draft[]) => {
+      const [sealed, intent, outcome, look] = drafts.slice(-4) as [Draft, Draft, Draft, Draft];
+      const { body, signature: _ } = (look.body as { verification: { body: string; signature: string } }).verification;
+      const denied = signVerification({ ...JSON.parse(body), verdict: 'contradicted' }, KEYS.verifier);
+      const writ = sealWrit({ ...JSON.parse((sealed.body as { writ: string }).writ), id: 'W7-second' }, KEYS.control);
+      return [
+        ...drafts.slice(0, -1),
+        { ...look, body: { verification: denied } },
+        {
+          ...sealed,
+          at: NOW + 3_000,
+          refs: { ...sealed.refs, writ: 'W7-second' },
+          body: { writ: writ.body, seal: writ.seal },
+        },
+        { ...intent, at: NOW + 4_000, refs: { ...intent.refs, writ: 'W7-second' } },
+        { ...outcome, at: NOW + 5_000, refs: { ...outcome.refs, writ: 'W7-second' } },
+        { ...look, at: NOW + 6_000 },
+      ];
+    };
+    const report = await check({ drafts: again });
+    expect(report.findings).toEqual([]);
+    expect(report.verdict).toBe('verified');
+    const told = (station: string) =>
+      report.story.filter((line) => line.station === station).map(({ text }) => text.split(' ', 1)[0]);
+    expect(told('writ')).toEqual(['W7-abcdef', 'W7-second']);
+    expect(told('verified')).toEqual(['contradicted', 'confirmed']);
   });
 
   test('a removal that was journalled while the log was away comes into it later, by the time that the gateway signed', async () => {

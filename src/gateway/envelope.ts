@@ -67,6 +67,14 @@ export function checkEvidence(leaf: Leaf, facts: EnvelopeFacts): EnvelopeVerdict
   return { inside: true };
 }
 
+/** Taking away needs to know from whom: signatures over 105's leaving do not disable the account of somebody else. */
+export function checkBound(leaf: Leaf, { boundTo }: EnvelopeFacts): EnvelopeVerdict {
+  if (leaf.subject === null || boundTo === null)
+    return outside(`${leaf.system} ${leaf.object} is not bound to anybody`);
+  const same = boundTo.feed === leaf.subject.feed && boundTo.key === leaf.subject.key;
+  return same ? { inside: true } : outside(`${leaf.system} ${leaf.object} belongs to ${boundTo.feed}:${boundTo.key}`);
+}
+
 export function checkEnvelope(authority: Authority, leaf: Leaf, facts: EnvelopeFacts, now: Instant): EnvelopeVerdict {
   const { envelope } = authority;
   if (!envelope) return outside('the authority has no automatic envelope');
@@ -98,13 +106,10 @@ export function checkEnvelope(authority: Authority, leaf: Leaf, facts: EnvelopeF
   }
 
   // Taking away. Absence is believed from a fresh, accepted, full snapshot only.
-  if (leaf.subject === null || facts.boundTo === null)
-    return outside(`${leaf.system} ${leaf.object} is not bound to anybody`);
-  if (facts.boundTo.feed !== leaf.subject.feed || facts.boundTo.key !== leaf.subject.key) {
-    return outside(`${leaf.system} ${leaf.object} belongs to somebody else`);
-  }
+  const bound = checkBound(leaf, facts);
+  if (!bound.inside) return bound;
   if (facts.subject.evidence !== 'fresh')
-    return outside(`the newest snapshot of ${leaf.subject.feed} is ${facts.subject.evidence}`);
+    return outside(`the newest snapshot of ${leaf.subject?.feed} is ${facts.subject.evidence}`);
   const person = facts.subject.person;
   const gone = person === null || !person.active;
   if (leaf.effect === 'revoke' && leaf.entitlement !== null && !isMechanism(leaf.entitlement)) {

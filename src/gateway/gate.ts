@@ -10,10 +10,10 @@
 import type { KeyObject } from 'node:crypto';
 import { eligibility } from '../approval/eligibility.ts';
 import { checkApprovals } from '../approval/quorum.ts';
-import { beneficiariesOf } from '../approval/request.ts';
+import { beneficiariesOf, parseRequest } from '../approval/request.ts';
 import type { Roster } from '../approval/roster.ts';
 import { type Authority, protocolOf } from '../authority/authority.ts';
-import { ownershipOf } from '../authority/ownership.ts';
+import { ownershipOf, requesterOf } from '../authority/ownership.ts';
 import { entitlementNamed, optionsOf } from '../authority/target.ts';
 import { type Digest, digestOf } from '../canonical.ts';
 import { type Clock, type Instant, isoTime, type Random } from '../clock.ts';
@@ -28,7 +28,7 @@ import type { Bindings } from './binding.ts';
 import type { Catalogue, Classified } from './catalogue/contract.ts';
 import type { Credentials } from './credential.ts';
 import type { Subject } from './envelope.ts';
-import { checkEnvelope, checkEvidence, type EnvelopeFacts } from './envelope.ts';
+import { checkBound, checkEnvelope, checkEvidence, type EnvelopeFacts } from './envelope.ts';
 import { checkScope } from './scope.ts';
 import type { Spender } from './spend.ts';
 import type { Targets } from './target.ts';
@@ -58,12 +58,19 @@ export interface GateWorld {
 
 interface Held {
   readonly open: OpenWrit;
+  /** The authority and the roster under which it was admitted: under others it is worth nothing. */
+  readonly under: string;
+  /** Who may carry it out: those that the request names; null: whoever the register lists. */
+  readonly executors: readonly string[] | null;
   readonly leaves: ReadonlyMap<string, Leaf>;
   /** Persons whose signatures carry it; null: inside the envelope, change by change. */
   readonly people: readonly string[] | null;
 }
 
 const refused = (code: Code, message: string): Reply => ({ kind: 'refused', code, message });
+
+/** Sealed refusals of one connector in a minute. */
+const MOST_REFUSALS = 100;
 
 export interface Gate {
   /** Checks a writ and holds it until it expires. @throws Failure `writ-invalid` | `writ-expired` | `not-approved` */
@@ -88,6 +95,7 @@ export function openGate(world: GateWorld): Gate {
       throw new Failure('writ-invalid', `another writ has the id ${body.id}`);
     }
     let people: readonly string[] | null = null;
+    let executors: readonly string[] | null = null;
     if (body.request !== null) {
       const quorum = leaves.map((leaf) => signedQuorumOf(authority, leaf, body.header.overLimit));
       const [first] = quorum;
@@ -99,7 +107,20 @@ export function openGate(world: GateWorld): Gate {
       if (stranger) {
         throw new Failure('not-approved', `change ${stranger.seq} concerns somebody whom the request does not name`);
       }
-      const stakes = JSON.parse(body.request);
+      const stakes = parseRequest(body.request);
+      const { header } = body;
+      if (stakes.planId !== header.plan || stakes.risk !== header.risk || stakes.overLimit !== header.overLimit) {
+        throw new Failure(
+          'not-approved',
+          `the request is about ${stakes.planId}, ${stakes.risk}; the plan is ${header.plan}, ${header.risk}`,
+        );
+      }
+      const other = leaves.find((leaf) => requesterOf(leaf) !== stakes.requester);
+      if (other) {
+        const asked = `change ${other.seq} was asked for by ${requesterOf(other)}`;
+        throw new Failure('not-approved', `${asked}, the request says ${stakes.requester}`);
+      }
+      executors = stakes.executors;
       const verdict = checkApprovals({
         request: body.request,
         signatures: body.approvals.map((approval) => ({ verdict: 'approve', ...approval })),
@@ -121,12 +142,26 @@ export function openGate(world: GateWorld): Gate {
       }
       people = verdict.people;
     }
-    held.set(body.id, { open, leaves: new Map(leaves.map((leaf) => [tupleKey(tupleOf(leaf)), leaf])), people });
+    held.set(body.id, {
+      open,
+      leaves: new Map(leaves.map((leaf) => [tupleKey(tupleOf(leaf)), leaf])),
+      people,
+      executors,
+      under: underNow(),
+    });
     return { id: body.id, expiresAt: body.expiresAt };
   }
 
+  const underNow = (): string => `${world.force().authorityDigest} ${world.force().roster.digest}`;
+
   const lookUp = (writId: string): Held | Reply => {
     const entry = held.get(writId);
+    if (entry && entry.under !== underNow()) {
+      return refused(
+        'writ-expired',
+        `writ ${writId} was admitted under an authority or roster that is no longer in force`,
+      );
+    }
     if (!entry) return refused('writ-expired', `writ ${writId} is not held here: bring it, or it expired`);
     const late = world.clock.now() - entry.open.body.expiresAt;
     return late >= 0 ? refused('writ-expired', `writ ${writId} expired ${Math.round(late / 1000)} s ago`) : entry;
@@ -181,11 +216,8 @@ export function openGate(world: GateWorld): Gate {
       return verdict.inside ? null : refused('outside-envelope', `${describe(leaf)}: ${verdict.why}`);
     }
     // Signatures lift the envelope, never the evidence: nobody's approval makes stale data fresh.
-    if (ADDING.has(leaf.effect)) {
-      const verdict = checkEvidence(leaf, facts);
-      if (!verdict.inside) return refused('outside-envelope', `${describe(leaf)}: ${verdict.why}`);
-    }
-    return null;
+    const verdict = ADDING.has(leaf.effect) ? checkEvidence(leaf, facts) : checkBound(leaf, facts);
+    return verdict.inside ? null : refused('outside-envelope', `${describe(leaf)}: ${verdict.why}`);
   }
 
   async function pass(connectorName: string, writId: string | null, call: Call): Promise<Reply> {
@@ -227,13 +259,17 @@ export function openGate(world: GateWorld): Gate {
     if (!leaf) {
       return refuseSealed(connectorName, 'writ-mismatch', `writ ${writId} does not permit ${describe(tuple)}`);
     }
+    if (writ.executors !== null && !writ.executors.includes(connectorName)) {
+      const why = `the request names ${writ.executors.join(', ')} to carry it out`;
+      return refuseSealed(connectorName, 'not-approved', why, leaf, writ);
+    }
     const no = await objection(writ, leaf);
     if (no !== null) return refuseSealed(connectorName, 'outside-envelope', messageOf(no), leaf, writ);
 
     return perform(writ, leaf, {
       connector: connectorName,
       callDigest: digestOf(classified.call),
-      execute: async () => {
+      execute: async (wasLost) => {
         const secret = await world.credentials.of(connector);
         let forwarded = classified.call;
         let firstSecret: string | null = null;
@@ -242,11 +278,14 @@ export function openGate(world: GateWorld): Gate {
           forwarded = catalogue.withSecret(forwarded, firstSecret);
         }
         const reply = await world.targets.perform(connector.on, forwarded, secret);
-        if (stateOf(reply) === 'done' || reply.kind === 'lost') {
-          if (firstSecret !== null) await world.keepFirstSecret(leaf.system, leaf.object, firstSecret);
-          if (leaf.effect === 'create' && leaf.subject !== null) {
-            await world.bindings.bind(leaf.system, leaf.object, catalogue.createdId(forwarded, reply), leaf.subject);
-          }
+        const made = stateOf(reply) === 'done';
+        if ((made || reply.kind === 'lost') && firstSecret !== null) {
+          await world.keepFirstSecret(leaf.system, leaf.object, firstSecret);
+        }
+        // Taken, and an earlier attempt of this very change got no answer: then that one made it. Taken otherwise, it is
+        // somebody else's, and only people can say whose.
+        if (leaf.effect === 'create' && leaf.subject !== null && (made || (wasLost && isTaken(reply)))) {
+          await world.bindings.bind(leaf.system, leaf.object, catalogue.createdId(forwarded, reply), leaf.subject);
         }
         return reply;
       },
@@ -274,7 +313,7 @@ export function openGate(world: GateWorld): Gate {
   async function perform(
     writ: Held,
     leaf: Leaf,
-    act: { connector: string; callDigest: Digest; execute: () => Promise<Reply> },
+    act: { connector: string; callDigest: Digest; execute: (wasLost: boolean) => Promise<Reply> },
   ): Promise<Reply> {
     const { planDigest, body } = writ.open;
     const spent = await world.spender.spend({
@@ -284,6 +323,7 @@ export function openGate(world: GateWorld): Gate {
       automatic: writ.people === null,
     });
     if (spent.verdict === 'replay') return spent.reply;
+    if (spent.verdict === 'busy') return { kind: 'down', message: `change ${leaf.seq} is being made at this moment` };
     if (spent.verdict === 'refused') return refuseSealed(act.connector, spent.code, spent.message, leaf, writ);
 
     const refs = { change: `${body.header.plan}.${leaf.seq}`, writ: body.id, plan: planDigest };
@@ -307,7 +347,7 @@ export function openGate(world: GateWorld): Gate {
     const before = world.clock.now();
     let reply: Reply;
     try {
-      reply = await act.execute();
+      reply = await act.execute(spent.wasLost);
     } catch (thrown) {
       // Nothing was sent: a performer answers with a reply, whatever the network does.
       reply = { kind: 'down', message: thrown instanceof Failure ? thrown.message : 'the gateway met a defect' };
@@ -318,6 +358,19 @@ export function openGate(world: GateWorld): Gate {
     return reply;
   }
 
+  /** A connector that is refused a thousand times a second shall not fill the ledger: the first hundred a minute say enough. */
+  const refusals = new Map<string, { since: Instant; count: number }>();
+  function isWorthSaying(connector: string): boolean {
+    const now = world.clock.now();
+    const known = refusals.get(connector);
+    if (!known || now - known.since > 60_000) {
+      refusals.set(connector, { since: now, count: 1 });
+      return true;
+    }
+    known.count++;
+    return known.count <= MOST_REFUSALS;
+  }
+
   async function refuseSealed(
     connector: string,
     code: Code,
@@ -325,6 +378,7 @@ export function openGate(world: GateWorld): Gate {
     leaf?: Leaf,
     writ?: Held,
   ): Promise<Reply> {
+    if (!isWorthSaying(connector)) return refused(code, message);
     const refs: Record<string, string> = { connector };
     if (leaf && writ)
       Object.assign(refs, { change: `${writ.open.body.header.plan}.${leaf.seq}`, writ: writ.open.body.id });
@@ -340,6 +394,16 @@ export function openGate(world: GateWorld): Gate {
   return { admit, pass, passOwn };
 }
 
+/** SQLSTATEs after which nobody knows, and those by which the server rolled back and may be asked again. */
+const LOST_SQL = /^(08...|57P01|57P02)$/;
+const DOWN_SQL = /^(40001|40P01|53...|55006|55P03|57014|57P03)$/;
+
+/** The name of an account to make is taken: SCIM 409 (RFC 7644 section 3.3), entryAlreadyExists, duplicate_object. */
+const isTaken = (reply: Reply): boolean =>
+  (reply.kind === 'http' && reply.status === 409) ||
+  (reply.kind === 'ldap' && reply.code === 68) ||
+  (reply.kind === 'sql' && reply.sqlstate === '42710');
+
 const messageOf = (reply: Reply): string => ('message' in reply ? reply.message : '');
 const describe = (tuple: Tuple | Leaf): string =>
   `${tuple.effect} ${tuple.entitlement ?? 'account'} ${tuple.object} on ${tuple.system}`;
@@ -353,7 +417,9 @@ function stateOf(reply: Reply): 'done' | 'refused' | 'lost' | 'down' {
     case 'ldap':
       return reply.code === 0 ? 'done' : reply.code === 51 || reply.code === 52 ? 'down' : 'refused';
     case 'sql':
-      return reply.sqlstate === null ? 'done' : 'refused';
+      if (reply.sqlstate === null) return 'done';
+      if (LOST_SQL.test(reply.sqlstate)) return 'lost';
+      return DOWN_SQL.test(reply.sqlstate) ? 'down' : 'refused';
     case 'refused':
       return 'refused';
     case 'lost':

@@ -10,7 +10,7 @@ import { type Clock, type Instant, isoTime } from '../clock.ts';
 import type { Reply } from '../connector/contract.ts';
 import { type Leaf, privilegeOf, tupleOf, WEIGHT } from '../plan/change.ts';
 import { groupCommit } from '../store/batch.ts';
-import type { Database } from '../store/database.ts';
+import type { Database, Queryable } from '../store/database.ts';
 import { ADDING } from '../writ/tuple.ts';
 
 export interface Spending {
@@ -22,7 +22,14 @@ export interface Spending {
 }
 
 export type SpendVerdict =
-  | { readonly verdict: 'go'; readonly attempt: number }
+  | {
+      readonly verdict: 'go';
+      readonly attempt: number;
+      /** An earlier attempt got no answer and may have done it. */
+      readonly wasLost: boolean;
+    }
+  /** The same change is being made at this moment: come again. */
+  | { readonly verdict: 'busy' }
   /** Done before, by this very call: the reply of then. */
   | { readonly verdict: 'replay'; readonly reply: Reply }
   | { readonly verdict: 'refused'; readonly code: 'writ-spent' | 'budget-empty'; readonly message: string };
@@ -41,28 +48,44 @@ interface SpentRow {
   reply: Reply | null;
 }
 
-const side = (leaf: Leaf): 'grants' | 'removals' => (ADDING.has(leaf.effect) ? 'grants' : 'removals');
+type Side = 'grants' | 'removals';
+const sideOf = (leaf: Leaf): Side => (ADDING.has(leaf.effect) ? 'grants' : 'removals');
+
+interface Totals {
+  count: number;
+  subjects: number;
+  weight: number;
+}
+interface SideState {
+  readonly used: Totals;
+  readonly subjects: Set<string>;
+}
+
+export interface Settlement {
+  readonly planDigest: Digest;
+  readonly seq: number;
+  readonly state: Exclude<SpentState, 'reserved'>;
+  readonly reply: Reply;
+}
 
 export interface Spender {
   spend(item: Spending): Promise<SpendVerdict>;
-  settle(item: {
-    planDigest: Digest;
-    seq: number;
-    state: Exclude<SpentState, 'reserved'>;
-    reply: Reply;
-  }): Promise<void>;
-  /** When this gateway last did `disable` on an account, or null. */
+  /** How an attempt ended. */
+  settle(item: Settlement): Promise<void>;
+  /** When this gateway last disabled an account that it has not let in again since, or null. */
   disabledAt(system: string, login: string): Promise<Instant | null>;
-  /** What of each side's budget is used in the window. */
-  used(side: 'grants' | 'removals'): Promise<{ count: number; subjects: number; weight: number }>;
+  /** What of a side's budget is used in the window. */
+  used(side: Side): Promise<Totals>;
 }
 
 export function openSpender(database: Database, authority: () => Authority, clock: Clock): Spender {
   const tenant = () => authority().tenant;
   const windowStart = () => isoTime(clock.now() - (authority().envelope?.window ?? 0));
+  /** What this process is making at this moment. A row that is `reserved` and not in here was left by one that died. */
+  const inFlight = new Set<string>();
 
-  async function usedIn(query: Database['query'], which: 'grants' | 'removals') {
-    const [row] = await query<{ count: number; subjects: number; weight: number }>(
+  async function usedIn(query: Database['query'], which: Side): Promise<Totals> {
+    const [row] = await query<Totals>(
       `select count(*)::int as count, count(distinct subject)::int as subjects, coalesce(sum(weight), 0)::int as weight
          from budget where tenant = $1 and side = $2 and at > $3`,
       [tenant(), which, windowStart()],
@@ -70,120 +93,128 @@ export function openSpender(database: Database, authority: () => Authority, cloc
     return row ?? { count: 0, subjects: 0, weight: 0 };
   }
 
+  /** What a side has used, and which of those who are asked for count already; read only when something asks. */
+  async function stateOf(tx: Queryable, which: Side, items: readonly Spending[]): Promise<SideState> {
+    const own = items.filter(({ automatic, leaf }) => automatic && sideOf(leaf) === which);
+    if (own.length === 0) return { used: { count: 0, subjects: 0, weight: 0 }, subjects: new Set() };
+    const rows = await tx.query<{ subject: string }>(
+      'select distinct subject from budget where tenant = $1 and side = $2 and at > $3 and subject = any($4)',
+      [tenant(), which, windowStart(), own.map(({ leaf }) => subjectOf(leaf))],
+    );
+    return { used: { ...(await usedIn(tx.query, which)) }, subjects: new Set(rows.map(({ subject }) => subject)) };
+  }
+
+  async function spendAll(
+    tx: Queryable,
+    items: readonly Spending[],
+    begun: string[],
+  ): Promise<readonly SpendVerdict[]> {
+    await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`budget ${tenant()}`]);
+    const known = await tx.query<SpentRow>(
+      `select s.plan_digest, s.seq, s.state, s.attempts, s.call_digest, s.reply
+         from spent s join unnest($2::text[], $3::int[]) as k(plan_digest, seq) using (plan_digest, seq)
+        where s.tenant = $1`,
+      [tenant(), items.map(({ planDigest }) => planDigest), items.map(({ leaf }) => leaf.seq)],
+    );
+    const spent = new Map(known.map((row) => [`${row.plan_digest} ${row.seq}`, row]));
+    const sides = { grants: await stateOf(tx, 'grants', items), removals: await stateOf(tx, 'removals', items) };
+
+    const going: Spending[] = [];
+    const charged: { readonly item: Spending; readonly attempt: number }[] = [];
+    const verdicts = items.map((item): SpendVerdict => {
+      const key = keyOf(item);
+      if (inFlight.has(key)) return { verdict: 'busy' };
+      const before = spent.get(key);
+      const verdict = before ? again(item, before) : ({ verdict: 'go', attempt: 1, wasLost: false } as const);
+      if (verdict.verdict !== 'go') return verdict;
+      if (item.automatic) {
+        const refusal = overBudget(authority(), item.leaf, sides[sideOf(item.leaf)]);
+        if (refusal) return refusal;
+        charged.push({ item, attempt: verdict.attempt });
+      }
+      inFlight.add(key);
+      begun.push(key);
+      going.push(item);
+      return verdict;
+    });
+
+    const at = isoTime(clock.now());
+    await tx.query(
+      `insert into spent (tenant, plan_digest, seq, tuple, state, call_digest, at)
+       select $1, p, s, t, 'reserved', c, $6 from unnest($2::text[], $3::int[], $4::jsonb[], $5::text[]) as u(p, s, t, c)
+       on conflict (tenant, plan_digest, seq) do update
+         set state = 'reserved', attempts = spent.attempts + 1, call_digest = excluded.call_digest, reply = null, at = excluded.at`,
+      [
+        tenant(),
+        going.map(({ planDigest }) => planDigest),
+        going.map(({ leaf }) => leaf.seq),
+        going.map(({ leaf }) => JSON.stringify(tupleOf(leaf))),
+        going.map(({ callDigest }) => callDigest),
+        at,
+      ],
+    );
+    if (charged.length > 0) {
+      const column = <T>(pick: (item: Spending) => T) => charged.map(({ item }) => pick(item));
+      await tx.query(
+        `insert into budget (tenant, side, plan_digest, seq, attempt, subject, weight, at)
+         select $1, d, p, s, a, u, w, $8
+           from unnest($2::text[], $3::text[], $4::int[], $5::int[], $6::text[], $7::int[]) as x(d, p, s, a, u, w)`,
+        [
+          tenant(),
+          column(({ leaf }) => sideOf(leaf)),
+          column(({ planDigest }) => planDigest),
+          column(({ leaf }) => leaf.seq),
+          charged.map(({ attempt }) => attempt),
+          column(({ leaf }) => subjectOf(leaf)),
+          column(({ leaf }) => WEIGHT[privilegeOf(authority(), tupleOf(leaf))]),
+          at,
+        ],
+      );
+    }
+    return verdicts;
+  }
+
   const spend = groupCommit<Spending, SpendVerdict>(
-    (items) =>
-      database.tx(async (tx) => {
-        await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`budget ${tenant()}`]);
-        const known = await tx.query<SpentRow>(
-          `select s.plan_digest, s.seq, s.state, s.attempts, s.call_digest, s.reply
-           from spent s join unnest($2::text[], $3::int[]) as k(plan_digest, seq) using (plan_digest, seq)
-          where s.tenant = $1`,
-          [tenant(), items.map((item) => item.planDigest), items.map((item) => item.leaf.seq)],
-        );
-        const spent = new Map(known.map((row) => [`${row.plan_digest} ${row.seq}`, row]));
-        const automatic = items.filter((item) => item.automatic && !spent.has(`${item.planDigest} ${item.leaf.seq}`));
-        const sides = { grants: await stateOf('grants'), removals: await stateOf('removals') };
-
-        async function stateOf(which: 'grants' | 'removals') {
-          const own = automatic.some((item) => side(item.leaf) === which);
-          return own
-            ? { used: await usedIn(tx.query, which), subjects: await knownSubjects(which) }
-            : { used: { count: 0, subjects: 0, weight: 0 }, subjects: new Set<string>() };
-        }
-
-        async function knownSubjects(which: 'grants' | 'removals'): Promise<Set<string>> {
-          const asked = automatic.filter((item) => side(item.leaf) === which).map((item) => subjectOf(item.leaf));
-          if (asked.length === 0) return new Set();
-          const rows = await tx.query<{ subject: string }>(
-            'select distinct subject from budget where tenant = $1 and side = $2 and at > $3 and subject = any($4)',
-            [tenant(), which, windowStart(), asked],
-          );
-          return new Set(rows.map((row) => row.subject));
-        }
-
-        const verdicts: SpendVerdict[] = [];
-        const going: Spending[] = [];
-        const counted: Spending[] = [];
-        for (const item of items) {
-          const key = `${item.planDigest} ${item.leaf.seq}`;
-          const before = spent.get(key);
-          if (before) {
-            const verdict = again(item, before);
-            if (verdict.verdict === 'go') {
-              going.push(item);
-              spent.set(key, { ...before, state: 'reserved', attempts: verdict.attempt, reply: null });
-            }
-            verdicts.push(verdict);
-            continue;
-          }
-          if (item.automatic) {
-            const refusal = overBudget(authority(), item.leaf, sides[side(item.leaf)]);
-            if (refusal) {
-              verdicts.push(refusal);
-              continue;
-            }
-            counted.push(item);
-          }
-          going.push(item);
-          spent.set(key, {
-            plan_digest: item.planDigest,
-            seq: item.leaf.seq,
-            state: 'reserved',
-            attempts: 1,
-            call_digest: item.callDigest,
-            reply: null,
-          });
-          verdicts.push({ verdict: 'go', attempt: 1 });
-        }
-        const at = isoTime(clock.now());
-        await tx.query(
-          `insert into spent (tenant, plan_digest, seq, tuple, state, call_digest, at)
-         select $1, p, s, t, 'reserved', c, $6 from unnest($2::text[], $3::int[], $4::jsonb[], $5::text[]) as u(p, s, t, c)
-         on conflict (tenant, plan_digest, seq)
-         do update set state = 'reserved', attempts = spent.attempts + 1, call_digest = excluded.call_digest, reply = null, at = excluded.at`,
-          [
-            tenant(),
-            going.map((item) => item.planDigest),
-            going.map((item) => item.leaf.seq),
-            going.map((item) => JSON.stringify(tupleOf(item.leaf))),
-            going.map((item) => item.callDigest),
-            at,
-          ],
-        );
-        if (counted.length > 0)
-          await tx.query(
-            `insert into budget (tenant, side, plan_digest, seq, subject, weight, at)
-         select $1, d, p, s, u, w, $7 from unnest($2::text[], $3::text[], $4::int[], $5::text[], $6::int[]) as x(d, p, s, u, w)`,
-            [
-              tenant(),
-              counted.map((item) => side(item.leaf)),
-              counted.map((item) => item.planDigest),
-              counted.map((item) => item.leaf.seq),
-              counted.map((item) => subjectOf(item.leaf)),
-              counted.map((item) => WEIGHT[privilegeOf(authority(), tupleOf(item.leaf))]),
-              at,
-            ],
-          );
-        return verdicts;
-      }),
+    async (items) => {
+      const begun: string[] = [];
+      try {
+        return await database.tx((tx) => spendAll(tx, items, begun));
+      } catch (thrown) {
+        for (const key of begun) inFlight.delete(key);
+        throw thrown;
+      }
+    },
     { gatherMs: 2 },
   );
 
-  const settle = groupCommit<Parameters<Spender['settle']>[0], void>(
+  const settle = groupCommit<Settlement, void>(
     async (items) => {
-      await database.query(
-        `update spent set state = u.state, reply = u.reply, at = $6
-         from unnest($2::text[], $3::int[], $4::text[], $5::jsonb[]) as u(plan_digest, seq, state, reply)
-        where spent.tenant = $1 and spent.plan_digest = u.plan_digest and spent.seq = u.seq`,
-        [
-          tenant(),
-          items.map((item) => item.planDigest),
-          items.map((item) => item.seq),
-          items.map((item) => item.state),
-          items.map((item) => JSON.stringify(item.reply)),
-          isoTime(clock.now()),
-        ],
-      );
+      const column = <T>(pick: (item: Settlement) => T) => items.map(pick);
+      await database.tx(async (tx) => {
+        await tx.query(
+          `update spent set state = u.state, reply = u.reply, at = $6
+             from unnest($2::text[], $3::int[], $4::text[], $5::jsonb[]) as u(plan_digest, seq, state, reply)
+            where spent.tenant = $1 and spent.plan_digest = u.plan_digest and spent.seq = u.seq`,
+          [
+            tenant(),
+            column(({ planDigest }) => planDigest),
+            column(({ seq }) => seq),
+            column(({ state }) => state),
+            column(({ reply }) => JSON.stringify(reply)),
+            isoTime(clock.now()),
+          ],
+        );
+        const idle = items.filter(({ state }) => state === 'down');
+        if (idle.length === 0) return;
+        // Certainly nothing was done, so nothing was spent: a target that is away empties no budget.
+        await tx.query(
+          `delete from budget b using spent s, unnest($2::text[], $3::int[]) as u(plan_digest, seq)
+            where b.tenant = $1 and s.tenant = $1 and b.plan_digest = u.plan_digest and b.seq = u.seq
+              and s.plan_digest = u.plan_digest and s.seq = u.seq and b.attempt = s.attempts`,
+          [tenant(), idle.map(({ planDigest }) => planDigest), idle.map(({ seq }) => seq)],
+        );
+      });
+      for (const { planDigest, seq } of items) inFlight.delete(`${planDigest} ${seq}`);
       return items.map(() => undefined);
     },
     { gatherMs: 2 },
@@ -194,15 +225,21 @@ export function openSpender(database: Database, authority: () => Authority, cloc
     settle,
     used: (which) => usedIn(database.query, which),
     async disabledAt(system, login) {
-      const [row] = await database.query<{ at: Date | null }>(
-        `select max(at) as at from spent
-          where tenant = $1 and state = 'done' and tuple @> jsonb_build_object('system', $2::text, 'object', $3::text, 'effect', 'disable')`,
-        [tenant(), system, login],
+      const account = (effect: string) => JSON.stringify({ system, object: login, effect });
+      // A disable before the account was made or let in again is another story.
+      const { at } = await database.one<{ at: Date | null }>(
+        `select max(d.at) as at from spent d
+          where d.tenant = $1 and d.state = 'done' and d.tuple @> $2::jsonb
+            and not exists (select 1 from spent e where e.tenant = d.tenant and e.at > d.at
+                               and (e.tuple @> $3::jsonb or e.tuple @> $4::jsonb))`,
+        [tenant(), account('disable'), account('enable'), account('create')],
       );
-      return row?.at ? row.at.getTime() : null;
+      return at === null ? null : at.getTime();
     },
   };
 }
+
+const keyOf = ({ planDigest, leaf }: Spending): string => `${planDigest} ${leaf.seq}`;
 
 /** The person counts once, however many accounts of his are touched. */
 const subjectOf = (leaf: Leaf): string =>
@@ -210,15 +247,15 @@ const subjectOf = (leaf: Leaf): string =>
 
 /** A change that was spent before: may it be tried again? Effects are idempotent, but an old grant must not come back. */
 function again(item: Spending, before: SpentRow): SpendVerdict {
-  if (before.attempts >= MAX_ATTEMPTS) {
+  // An attempt that certainly did nothing is no try.
+  if (before.attempts >= MAX_ATTEMPTS && before.state !== 'down') {
     return {
       verdict: 'refused',
       code: 'writ-spent',
       message: `change ${item.leaf.seq} was tried ${before.attempts} times; the limit is ${MAX_ATTEMPTS}: make a new plan`,
     };
   }
-  const removing = !ADDING.has(item.leaf.effect);
-  if (before.state === 'done' && !removing) {
+  if (before.state === 'done' && ADDING.has(item.leaf.effect)) {
     return before.call_digest === item.callDigest && before.reply
       ? { verdict: 'replay', reply: before.reply }
       : {
@@ -227,15 +264,13 @@ function again(item: Spending, before: SpentRow): SpendVerdict {
           message: `change ${item.leaf.seq} was done already; a writ is spent once`,
         };
   }
-  return { verdict: 'go', attempt: before.attempts + 1 };
+  const wasLost = before.state === 'lost' || before.state === 'reserved';
+  return { verdict: 'go', attempt: before.attempts + 1, wasLost };
 }
 
-function overBudget(
-  authority: Authority,
-  leaf: Leaf,
-  state: { used: { count: number; subjects: number; weight: number }; subjects: Set<string> },
-): SpendVerdict | null {
-  const which = side(leaf);
+/** Null when there is budget; then it is used up at once, so that the next of the same batch sees it. */
+function overBudget(authority: Authority, leaf: Leaf, { used, subjects }: SideState): SpendVerdict | null {
+  const which = sideOf(leaf);
   const bound = authority.envelope?.[which];
   const refuse = (what: string): SpendVerdict => ({
     verdict: 'refused',
@@ -243,13 +278,13 @@ function overBudget(
     message: `the automatic envelope allows ${what} ${which} per window; approve the plan to go beyond it, or wait`,
   });
   if (!bound) return refuse('no');
-  const { used, subjects } = state;
   const weight = WEIGHT[privilegeOf(authority, tupleOf(leaf))];
   const subject = subjectOf(leaf);
   const newSubject = subjects.has(subject) ? 0 : 1;
   if (used.count + 1 > bound.count) return refuse(`${bound.count}`);
-  if (bound.subjects !== undefined && used.subjects + newSubject > bound.subjects)
+  if (bound.subjects !== undefined && used.subjects + newSubject > bound.subjects) {
     return refuse(`${bound.subjects} people in`);
+  }
   if (bound.weight !== undefined && used.weight + weight > bound.weight)
     return refuse(`a weight of ${bound.weight} in`);
   used.count += 1;

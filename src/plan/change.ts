@@ -2,11 +2,12 @@
  * A change: one effect on one account or grant, frozen. Its canonical bytes are a leaf of its plan's Merkle tree, so
  * that a plan of five million changes has one digest and one change a short proof.
  */
+import { z } from 'zod';
 import { assert } from '../assert.ts';
 import type { Authority } from '../authority/authority.ts';
 import { canonical, type Digest, digestOf, parseCanonical } from '../canonical.ts';
 import { Failure } from '../errors.ts';
-import { ADDING, type Privilege, type Tuple } from '../writ/tuple.ts';
+import { ADDING, EFFECTS, type Privilege, type Tuple } from '../writ/tuple.ts';
 
 /** Uniform risk of a plan. `removal` takes access away; `authority` changes Writgate's own rules. */
 export const RISKS = ['removal', 'low', 'normal', 'high', 'authority'] as const;
@@ -75,10 +76,46 @@ export interface PlanHeader {
 export const planDigest = (header: PlanHeader): Digest => digestOf(header);
 export const leafBytes = (leaf: Leaf): string => canonical(leaf);
 
+const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
+const LeafShape = z.strictObject({
+  seq: z.number().int().min(1),
+  system: z.string().min(1),
+  object: z.string().min(1),
+  effect: z.enum(EFFECTS).exclude(['read']),
+  entitlement: z.string().nullable(),
+  valueDigest: hex64.nullable(),
+  value: z.record(z.string(), z.string()).nullable(),
+  subject: z.strictObject({ feed: z.string(), key: z.string() }).nullable(),
+  person: z.string().nullable(),
+  id: z.string().nullable(),
+  cause: z.string(),
+  until: z.string().nullable(),
+  after: z.array(z.number().int()),
+  waitsFor: z.array(z.string()),
+});
+
+/** The exact form of a plan's header, for whoever is given one. */
+export const HeaderShape = z.strictObject({
+  v: z.literal(1),
+  tenant: z.string(),
+  plan: z.string().regex(/^P\d{1,9}$/),
+  risk: z.enum(RISKS),
+  role: z.string().nullable(),
+  root: hex64,
+  size: z.number().int().min(1),
+  base: z.strictObject({ authority: hex64, snapshots: z.record(z.string(), z.string()), observedAt: z.string() }),
+  policy: hex64,
+  overLimit: z.boolean(),
+  createdAt: z.string(),
+});
+
+/** @throws Failure `canonical-form` when the bytes are no change, or another value than its digest names */
 export function parseLeaf(bytes: string): Leaf {
-  const leaf = parseCanonical(bytes) as unknown as Leaf;
-  if (typeof leaf?.seq !== 'number' || typeof leaf.system !== 'string' || typeof leaf.object !== 'string') {
-    throw new Failure('canonical-form', 'not a change');
+  const shaped = LeafShape.safeParse(parseCanonical(bytes));
+  if (!shaped.success) throw new Failure('canonical-form', 'not a change');
+  const leaf = shaped.data as Leaf;
+  if (leaf.value !== null && digestOf(leaf.value) !== leaf.valueDigest) {
+    throw new Failure('canonical-form', 'the value of a change is not what its digest names');
   }
   return leaf;
 }

@@ -5,6 +5,7 @@
 import type { Roster } from '../approval/roster.ts';
 import { assert } from '../assert.ts';
 import type { Authority } from '../authority/authority.ts';
+import { requesterOf } from '../authority/ownership.ts';
 import { type Digest, digestOf } from '../canonical.ts';
 import { type Instant, isoTime } from '../clock.ts';
 import { chooseLogin } from '../identity/login.ts';
@@ -169,9 +170,11 @@ export function makePlans(input: {
       declared === null && !withinBirthright(authority, item) ? signedQuorumOf(authority, item, false) : declared;
     // One bad rule must not hold up a leaver: removals for different reasons are different plans.
     const reason = risk === 'removal' ? item.cause : '';
+    // Who asked may not approve, so that what different people asked for is not signed together.
+    const requester = requesterOf(item);
     // Nobody approves what he gains by. So that the others need not wait, an approver's own changes are a plan of his own.
     const own = item.subject !== null && members.has(item.subject.key) ? item.subject.key : '';
-    const key = `${risk}\u0000${quorum?.role ?? ''}\u0000${quorum?.people ?? 0}\u0000${reason}\u0000${own}`;
+    const key = `${risk}\u0000${quorum?.role ?? ''}\u0000${quorum?.people ?? 0}\u0000${reason}\u0000${own}\u0000${requester}`;
     const group = groups.get(key);
     if (group) group.drafts.push(item);
     else groups.set(key, { risk, role: quorum?.role ?? null, people: quorum?.people ?? 0, drafts: [item] });

@@ -171,6 +171,7 @@ export async function startControl(folder: string): Promise<Control> {
     },
     verifier: { look: (order: LookOrder) => ask<Looked>('verifier', 'look', { order }) },
     record: openOutbox(tenant, clock, random),
+    settle,
     clock,
     random,
   };

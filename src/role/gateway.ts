@@ -37,7 +37,7 @@ import { openTargets } from '../gateway/target.ts';
 import { openTokens } from '../gateway/token.ts';
 import { witnessHead } from '../gateway/witnessed.ts';
 import { parseCheckpoint } from '../ledger/checkpoint.ts';
-import { COSIGNATURE, createSigner, parseNote, parseVerifier } from '../ledger/note.ts';
+import { COSIGNATURE, createSigner, formatVerifier, parseNote, parseVerifier } from '../ledger/note.ts';
 import { openScribe, type Submit } from '../ledger/scribe.ts';
 import { createWitness } from '../ledger/witness.ts';
 import { openDatabase, packageFolder } from '../store/database.ts';
@@ -96,8 +96,9 @@ export async function startGateway(folder: string, configFolder: string): Promis
   }
   const submit: Submit = async (submissions) =>
     (await (await controlPeer()).request('ledger.submit', { submissions })) as Awaited<ReturnType<Submit>>;
+  const witnessSigner = createSigner(`${logKey.name}/witness`, await readKey(folder, 'witness'), COSIGNATURE);
   const witness = createWitness({
-    key: createSigner(`${logKey.name}/witness`, await readKey(folder, 'witness'), COSIGNATURE),
+    key: witnessSigner,
     logKey,
     store: witnessHead(database, logKey.name),
     clock,
@@ -145,6 +146,8 @@ export async function startGateway(folder: string, configFolder: string): Promis
     clock,
     random,
   });
+  // The trust root pins the gateway's key; with it the gateway says, once for each start, which key it witnesses with.
+  void scribe.write('gateway.witness', {}, { witness: formatVerifier(witnessSigner.verifier) }, { mayWait: false });
   const catchUp = setInterval(() => void scribe.catchUp().catch(() => 0), 2_000);
   catchUp.unref();
 
@@ -273,6 +276,11 @@ export async function startGateway(folder: string, configFolder: string): Promis
         );
       await scribe.write('gateway.delivered', { system }, { login }, { mayWait: false });
       return { secret: openBox(row.sealed, boxKey) };
+    },
+    cosign: async (params) => {
+      newestSeen = (params as { checkpoint: string }).checkpoint;
+      await cosign();
+      return null;
     },
     budget: async () => ({
       grants: await spender.used('grants'),

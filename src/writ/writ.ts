@@ -4,12 +4,14 @@
  * Control seals it, but a seal alone opens nothing: the gateway checks each change's place in the plan, and either
  * people's signatures over that plan or, change by change, the automatic envelope (`gateway/envelope.ts`).
  */
+
 import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
+import { z } from 'zod';
 import { canonical, type Digest, parseCanonical, sha256 } from '../canonical.ts';
 import type { Instant } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { checkInclusion, leafHash } from '../ledger/tree.ts';
-import { type Leaf, type PlanHeader, parseLeaf, planDigest } from '../plan/change.ts';
+import { HeaderShape, type Leaf, type PlanHeader, parseLeaf, planDigest } from '../plan/change.ts';
 
 /** A writ lives at most this long. A change that could not be made by then gets a new writ, after a new look at it. */
 export const WRIT_LIFETIME_MS = 15 * 60_000;
@@ -55,7 +57,28 @@ export const ed25519PublicKey = (raw: string): KeyObject =>
   });
 
 export const rawPublicKey = (key: KeyObject): string =>
-  Buffer.from((key.type === 'public' ? key : createPublicKey(key as never)).export({ format: 'jwk' }).x as string, 'base64url').toString('base64');
+  Buffer.from(
+    (key.type === 'public' ? key : createPublicKey(key as never)).export({ format: 'jwk' }).x as string,
+    'base64url',
+  ).toString('base64');
+
+const digest = z.string().regex(/^[0-9a-f]{64}$/);
+const instant = z.number().int().min(0);
+/** The exact form. A member of another type would slip past comparisons: `"never" <= now` is false. */
+const WritShape = z.strictObject({
+  v: z.literal(1),
+  tenant: z.string(),
+  id: z.string(),
+  header: HeaderShape,
+  decisions: digest,
+  request: z.string().nullable(),
+  approvals: z.array(z.strictObject({ person: z.string(), armored: z.string() })),
+  beneficiaries: z.array(z.string()),
+  changes: z.array(z.strictObject({ leaf: z.string(), proof: z.array(digest) })),
+  snapshots: z.record(z.string(), z.string()),
+  issuedAt: instant,
+  expiresAt: instant,
+});
 
 export interface OpenWrit {
   readonly body: WritBody;
@@ -74,8 +97,9 @@ export function openWrit(writ: Writ, held: { tenant: string; decisionKey: KeyObj
   };
   if (!verify(null, sealed(writ.body), held.decisionKey, Buffer.from(writ.seal, 'base64')))
     refuse('its seal is not control’s');
-  const body = parseCanonical(writ.body) as unknown as WritBody;
-  if (body.v !== 1) refuse(`version ${body.v}`);
+  const shaped = WritShape.safeParse(parseCanonical(writ.body));
+  if (!shaped.success) return refuse('it has not the form of a writ');
+  const body = shaped.data as unknown as WritBody;
   if (body.tenant !== held.tenant || body.header.tenant !== held.tenant) refuse(`it is for tenant ${body.tenant}`);
   if (body.expiresAt - body.issuedAt > WRIT_LIFETIME_MS) refuse('it would live longer than 15 minutes');
   // Five minutes of clock skew between two machines are normal; a writ from further ahead is not.

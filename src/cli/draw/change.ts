@@ -55,7 +55,9 @@ export function noteOf({ stage, note, decision, verification }: ChangeSummary): 
   switch (stage) {
     case 'planned':
     case 'decided':
-      return '';
+    case 'approved':
+    case 'permitted':
+      return note ?? '';
     case 'verified':
       return verification === null ? 'verified' : `verified: ${verification.saw}`;
     case 'contradicted':

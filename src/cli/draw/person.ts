@@ -1,7 +1,7 @@
 /** `writgate person X`: what this person has, why, since when, by whose approval. */
 import type { PersonShown } from '../../api/contract.ts';
 import { causeOf } from './change.ts';
-import { type Paint, table, wrap } from './text.ts';
+import { type Paint, wrap } from './text.ts';
 
 export function drawPerson(person: PersonShown, paint: Paint): string {
   const known = Object.entries(person.attributes).filter(([name, value]) => name !== 'name' && value !== null && value !== '');
@@ -16,19 +16,20 @@ export function drawPerson(person: PersonShown, paint: Paint): string {
   if (person.accounts.length === 0) lines.push('No accounts.');
   for (const { system, login, state, management, holds } of person.accounts) {
     lines.push(`${system}  ${login}  ${state}${management === 'managed' ? '' : `, ${management}`}`);
-    const rows = holds.map(({ entitlement, since, causes, until, change, approvedBy }) => [
-      entitlement,
-      `since ${since.slice(0, 10)}`,
-      causes.length === 0 ? 'NO CAUSE' : causes.map((cause) => causeOf({ cause })).join(', '),
-      [
-        until === null ? '' : `until ${until.slice(0, 16).replace('T', ' ')}`,
+    const widths = [0, 1].map((column) => Math.max(0, ...holds.map((held) => [held.entitlement, causesOf(held)][column]?.length ?? 0)));
+    for (const held of holds) {
+      const { since, until, change, approvedBy } = held;
+      const rest = [
         change === null ? 'not granted by Writgate' : change,
+        until === null ? '' : `until ${until.slice(0, 16).replace('T', ' ')}`,
         approvedBy.length === 0 ? '' : `signed by ${approvedBy.join(', ')}`,
-      ]
-        .filter((text) => text !== '')
-        .join(', '),
-    ]);
-    lines.push(...table(rows, 2, [24, 16, 34]));
+      ].filter((text) => text !== '');
+      const cells = [held.entitlement.padEnd(widths[0] ?? 0), `since ${since.slice(0, 10)}`, causesOf(held).padEnd(widths[1] ?? 0), rest.join(', ')];
+      lines.push(...wrap(cells.join('  '), '  ', 6));
+    }
   }
   return lines.join('\n');
 }
+
+const causesOf = ({ causes }: { readonly causes: readonly string[] }): string =>
+  causes.length === 0 ? 'NO CAUSE' : causes.map((cause) => causeOf({ cause })).join(', ');

@@ -1,7 +1,7 @@
 /** `writgate plan`: what was read, what would change and under which condition, and what to do next. */
 import type { ChangeSummary, Planned, PlanSummary, Used } from '../../api/contract.ts';
 import { causeOf, noteOf, paintOf, signOf, whatOf } from './change.ts';
-import { clip, clockTime, counted, line, type Paint, spell, WIDTH, wrap } from './text.ts';
+import { clockTime, counted, type Paint, spell, wrap } from './text.ts';
 
 export function drawPlanned({ report, plans, limits }: Planned, now: number, paint: Paint): string {
   const { people, leftAlone } = report;
@@ -27,7 +27,9 @@ export function drawPlanned({ report, plans, limits }: Planned, now: number, pai
     lines.push(...wrap(`${system}, ${login ?? person}: ${why}`, 'Left alone: '));
   }
   if (leftAlone.length > SHOWN) lines.push(`Left alone: ${leftAlone.length - SHOWN} more`);
-  const nothing = plans.length === 0 ? 'Nothing to do: every account and grant is as it should be.' : 'Nothing changed in any target.';
+  const isWhole = report.targets.every(({ counts }) => counts !== null) && report.feeds.every(({ verdict }) => verdict !== 'held');
+  const rest = isWhole ? 'every account and grant is as it should be' : 'what could not be read is unknown';
+  const nothing = plans.length === 0 ? `Nothing to do: ${rest}.` : 'Nothing changed in any target.';
   lines.push(`${nothing} ${drawLimits(limits)}`, ...drawNext(plans));
   return lines.join('\n');
 }
@@ -56,49 +58,51 @@ function drawFeed(feed: FeedReport, now: number, paint: Paint): string[] {
 
 /* ---- plans ------------------------------------------------------------------------------------------------------------- */
 
-/** Plans with their first changes, all in the same columns. */
+/** Plans with their first changes, all in the same columns. What is longer pushes and wraps: nothing is cut from what people sign. */
 export function drawPlans(plans: readonly PlanSummary[], paint: Paint): string[] {
-  const cells = new Map(plans.flatMap(({ changes }) => changes.map((change) => [change.change, cellsOf(change)] as const)));
-  const widths = [0, 1, 2, 3].map((column) =>
-    Math.min(MOST[column] ?? WIDTH, Math.max(0, ...[...cells.values()].map((row) => row[column]?.length ?? 0))),
-  );
+  const rows = plans.flatMap(({ changes }) => changes.map(cellsOf));
+  const widths = MOST.map((most, column) => Math.min(most, Math.max(0, ...rows.map((row) => row[column]?.length ?? 0))));
   return plans.flatMap((plan) => {
-    const rows = plan.changes.flatMap((change) => {
-      const row = cells.get(change.change) ?? [];
-      const text = line(row.map((cell, column) => (column < 4 ? clip(cell, widths[column] ?? WIDTH).padEnd(widths[column] ?? 0) : cell)), 4);
-      const note = noteOf(change);
-      return [
-        `  ${paintOf(change, paint)(`${signOf(change)} ${text.slice(4)}`)}`,
-        ...(note === '' ? [] : wrap(note, '       ').map(change.stage === 'verified' ? paint.dim : paint.warn)),
-      ];
-    });
     const more = plan.size - plan.changes.length;
     return [
-      drawHead(plan, paint),
+      ...drawHead(plan, paint),
       ...plan.critique.flatMap((note) => wrap(note, '    note: ').map(paint.warn)),
-      ...rows,
+      ...plan.changes.flatMap((change) => drawChange(change, widths, paint)),
       ...(more > 0 ? [paint.dim(`    … ${more} more: writgate plan show ${plan.plan}`)] : []),
       ...drawRefusal(plan),
     ];
   });
 }
 
-const MOST = [12, 14, 40, 34];
-
-function cellsOf(change: ChangeSummary): readonly string[] {
-  const who = [change.name, change.subject].filter((text) => text !== null).join(', ');
-  const until = change.until === null ? '' : `, until ${change.until.slice(0, 16).replace('T', ' ')}`;
-  return [change.change, change.system, whatOf(change), `${causeOf(change)}${until}`, who];
+function drawChange(change: ChangeSummary, widths: readonly number[], paint: Paint): string[] {
+  const text = cellsOf(change)
+    .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+    .join('  ');
+  const note = noteOf(change);
+  return [
+    ...wrap(text.trimEnd(), `  ${signOf(change)} `, 10).map(paintOf(change, paint)),
+    ...(note === '' ? [] : wrap(note, '       ').map(change.stage === 'verified' ? paint.dim : paint.warn)),
+  ];
 }
 
-export function drawHead(plan: PlanSummary, paint: Paint): string {
-  const head = [plan.plan.padEnd(4), plan.risk.padEnd(9)].join(' ');
+/** Widest that id, system, what and cause may be before they push the rest. */
+const MOST = [10, 12, 34, 26];
+
+function cellsOf(change: ChangeSummary): readonly string[] {
+  const until = change.until === null ? null : `until ${change.until.slice(0, 16).replace('T', ' ')}`;
+  const who = [change.name, change.subject, until].filter((text) => text !== null).join(', ');
+  return [change.change, change.system, whatOf(change), causeOf(change), who];
+}
+
+export function drawHead(plan: PlanSummary, paint: Paint): string[] {
   if (plan.state === 'refused') {
     const [first] = plan.refusal;
-    return `${paint.bold(`${plan.plan.padEnd(4)} ${paint.remove('REFUSED')}`)}  ${first?.message ?? 'beyond its limits'}`;
+    const [line = '', ...rest] = wrap(first?.message ?? 'beyond its limits', `${plan.plan.padEnd(4)} REFUSED  `, 4);
+    return [line.replace('REFUSED', paint.remove('REFUSED')), ...rest];
   }
   const state = plan.state === 'open' ? needOf(plan) : plan.state;
-  return `${paint.bold(head)} ${state.padEnd(38)}  ${standing(plan)}`;
+  const [line = '', ...rest] = wrap(`${state.padEnd(38)}  ${standing(plan)}`, `${plan.plan.padEnd(4)} ${plan.risk.padEnd(9)} `, 4);
+  return [paint.bold(line.slice(0, 15)) + line.slice(15), ...rest];
 }
 
 export function needOf({ needs, overLimit }: Pick<PlanSummary, 'needs' | 'overLimit'>): string {
@@ -109,8 +113,10 @@ export function needOf({ needs, overLimit }: Pick<PlanSummary, 'needs' | 'overLi
 }
 
 /** `2 changes`, or once they move: `1 verified, 1 waiting`. */
-function standing({ size, stages }: PlanSummary): string {
-  const moving = Object.entries(stages).filter(([stage]) => stage !== 'planned' && stage !== 'decided');
+function standing({ size, stages, needs }: PlanSummary): string {
+  // What nobody has to approve is approved by itself, and that is no news.
+  const still = needs === null ? ['planned', 'decided', 'approved'] : ['planned', 'decided'];
+  const moving = Object.entries(stages).filter(([stage]) => !still.includes(stage));
   const told = moving.map(([stage, count]) => `${count} ${stage}`).join(', ');
   return told === '' ? counted(size, 'change') : `${counted(size, 'change')}: ${told}`;
 }

@@ -1,5 +1,6 @@
 /** `writgate plan show P`: every change, and exactly what a signature would stand for. */
 import type { PlanShown } from '../../api/contract.ts';
+import { challenge } from '../../approval/request.ts';
 import { drawPlans, needOf } from './plan.ts';
 import { counted, type Paint, wrap } from './text.ts';
 
@@ -41,8 +42,9 @@ function drawRequest(plan: string, request: NonNullable<PlanShown['request']>, p
     request.bytes,
     '',
     `To sign: writgate approve ${plan} --key FILE   (or --agent)`,
-    'Or with OpenSSH alone:',
-    `  printf %s ${request.challenge.approve} | ssh-keygen -Y sign -f KEY -n approval@writgate`,
+    'Or with OpenSSH alone, then --signature FILE:',
+    `  printf %s ${challenge('approve', request.bytes)} |`,
+    '    ssh-keygen -Y sign -f KEY -n approval@writgate > FILE',
   ];
 }
 

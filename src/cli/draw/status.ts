@@ -22,7 +22,7 @@ export function drawStatus(status: Status, now: number, paint: Paint): string {
   section(lines, 'Systems', table(systems.map((one) => [one.system, `${one.managed} managed`, `${one.unmanaged} unmanaged`, `${one.protected} protected`]), 2));
   section(lines, 'People', tallied(people));
   section(lines, 'Changes', tallied(stages));
-  section(lines, 'Plans', open.map((plan) => `  ${drawHead(plan, paint)}`));
+  section(lines, 'Plans', open.flatMap((plan) => drawHead(plan, paint).map((row) => `  ${row}`)));
   lines.push(
     `${drawLimits(status.limits)}. Ledger: ${counted(ledger.entries, 'entry', 'entries')}. Last planning: ${lastPlanning === null ? 'never' : clockTime(lastPlanning, now)}`,
     ...(lastPlanning === null ? ['Next: writgate plan'] : drawNext(open)),

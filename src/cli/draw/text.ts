@@ -82,9 +82,9 @@ const STEPS = [
   [1_000, 's'],
 ] as const;
 
-/** `3 h`, `2 d`: the largest unit that fits, rounded down. */
+/** `3 h`, `26 h`, `2 d`: the largest unit that fits, rounded down; under two of a unit the next one says more. */
 export function spell(ms: number): string {
-  const [unit, name] = STEPS.find(([size]) => ms >= size) ?? [1, 'ms'];
+  const [unit, name] = STEPS.find(([size]) => ms >= 2 * size) ?? STEPS.findLast(([size]) => ms >= size) ?? [1, 'ms'];
   return `${Math.floor(ms / unit)} ${name}`;
 }
 

@@ -49,16 +49,17 @@ create table spent (
   primary key (tenant, plan_digest, seq)
 );
 
--- What was spent inside the automatic envelope, per rolling window.
+-- What was spent inside the automatic envelope, per rolling window. Each attempt counts, unless it certainly did nothing.
 create table budget (
   tenant      text not null,
   side        text not null check (side in ('grants', 'removals')),
   plan_digest text not null,
   seq         integer not null,
+  attempt     integer not null,
   subject     text not null,
   weight      integer not null,
   at          timestamptz not null,
-  primary key (tenant, plan_digest, seq)
+  primary key (tenant, plan_digest, seq, attempt)
 );
 create index budget_window on budget (tenant, side, at);
 

@@ -1,0 +1,167 @@
+/**
+ * `npm start`: sets everything up, takes the example company down the road, and serves the API. `-- --once` exits
+ * afterwards; `-- --folder DIR` says where its data lies. Run again, it finds everything as it was left.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Status } from '../../src/api/contract.ts';
+import { generateSshKey, parsePrivateKey, writeSshKey } from '../../src/approval/private.ts';
+import { signSsh } from '../../src/approval/sshsig.ts';
+import { demoGenesis } from '../../src/authority/genesis.ts';
+import { drawStatus } from '../../src/cli/draw/status.ts';
+import { COLOURED, PLAIN } from '../../src/cli/draw/text.ts';
+import { terminalFace } from '../../src/cli/face.ts';
+import { withSession } from '../../src/cli/session.ts';
+import { isoTime, systemClock, systemRandom } from '../../src/clock.ts';
+import { checkConfig } from '../../src/config.ts';
+import { Failure } from '../../src/errors.ts';
+import { sealCredential } from '../../src/gateway/credential.ts';
+import { readPublicBox } from '../../src/role/gateway.ts';
+import { supervise } from '../../src/role/supervise.ts';
+import { NAMESPACE, stamp } from '../../src/source/manifest.ts';
+import { packageFolder } from '../../src/store/database.ts';
+import { companyConfig } from './config.ts';
+import { companyOn, csvOf, DAY_ONE, type Employee } from './exports.ts';
+import { type Stage, tell, tellAgain } from './story.ts';
+import { type System, startSystems } from './systems.ts';
+
+/** Four people of the company who may approve; in the demonstration their keys lie in the data folder. */
+const APPROVERS = [
+  { person: '102', name: 'Lex Garcia', roles: ['security'] },
+  { person: '103', name: 'Alexander James', roles: ['security'] },
+  { person: '108', name: 'Nancy Gruenberg', roles: ['security'] },
+  { person: '205', name: 'Shelley Higgins', roles: ['security'] },
+];
+const DUTIES = ['read', 'grant', 'revoke', 'verify'] as const;
+
+const { values } = parseArgs({ options: { once: { type: 'boolean', default: false }, folder: { type: 'string' } } });
+const folder = resolve(values.folder ?? join(packageFolder(), '.writgate', 'company'));
+const paint = process.stdout.isTTY && !process.env['NO_COLOR'] ? COLOURED : PLAIN;
+const startedAt = systemClock.now();
+const times: { readonly title: string; readonly at: number }[] = [];
+const say = (line: string): void =>
+  console.log(
+    `  ${line.replace(/^(REFUSED|LIED|STALE|HELD)/, (word) => paint.warn(word)).replace(/ REFUSED/, (word) => paint.warn(word))}`,
+  );
+const chapter = (title: string): void => {
+  times.push({ title, at: systemClock.now() });
+  console.log(`\n${paint.bold(title)}`);
+};
+
+const hrKeyFile = join(folder, 'hr', 'exporter.key');
+
+/** What a HR system does at night: writes the file, stamps it, and signs the stamp with its own key. */
+async function exportHr(employees: readonly Employee[], ageMs: number): Promise<void> {
+  const path = join(folder, 'hr', 'employees.csv');
+  await writeFile(path, csvOf(employees));
+  const config = checkConfig(await readFile(join(folder, 'writgate.yaml'), 'utf8'), 'writgate.yaml');
+  const feed = config.ok ? config.authority.feeds['hr'] : undefined;
+  if (!feed) throw new Error('the example’s configuration has a feed hr');
+  const manifest = await stamp({ path, feed, asOf: systemClock.now() - ageMs, exportedBy: 'hr.acme.example' });
+  const bytes = `${JSON.stringify(manifest, null, 2)}\n`;
+  const signer = parsePrivateKey(await readFile(hrKeyFile, 'utf8'));
+  await writeFile(join(folder, 'hr', 'employees.manifest.json'), bytes);
+  await writeFile(
+    join(folder, 'hr', 'employees.manifest.json.sig'),
+    await signSsh({ signer, namespace: NAMESPACE, message: bytes }),
+  );
+}
+
+/** First start: the HR system's key, writgate.yaml, roster and trust root, and each connector's sealed credential. */
+async function setUp(systems: readonly System[]): Promise<void> {
+  await mkdir(join(folder, 'hr'), { recursive: true, mode: 0o700 });
+  const hr = generateSshKey({ random: systemRandom, comment: 'hr.acme.example' });
+  await writeSshKey(hrKeyFile, hr);
+  const expires = isoTime(startedAt + 180 * 86_400_000).slice(0, 10);
+  const configFile = join(folder, 'writgate.yaml');
+  await writeFile(configFile, companyConfig(systems, hr.publicText.trim().split(' ').slice(0, 2).join(' '), expires));
+  await exportHr(await companyOn(DAY_ONE), 3 * 3_600_000);
+  await demoGenesis({ folder, configFile, people: APPROVERS, clock: systemClock, random: systemRandom });
+  await writeFile(join(folder, 'control', 'api.token'), `${systemRandom(32).toString('base64url')}\n`, { mode: 0o600 });
+  await mkdir(join(folder, 'secrets'), { recursive: true, mode: 0o700 });
+  const [gateway, verifier] = await Promise.all([readPublicBox(folder, 'gateway'), readPublicBox(folder, 'verifier')]);
+  for (const { name, url, secrets } of systems) {
+    for (const duty of DUTIES) {
+      const credential = `${name}-${duty}`;
+      // The address as the authority has it: a credential is sealed together with where it may be sent.
+      const address = { url, ca: null, timeoutMs: 10_000 };
+      const recipient = duty === 'verify' ? verifier : gateway;
+      await writeFile(
+        join(folder, 'secrets', `${credential}.sealed`),
+        sealCredential(credential, secrets[duty], address, recipient, systemRandom),
+        { mode: 0o600 },
+      );
+    }
+  }
+}
+
+async function main(): Promise<void> {
+  const interrupted = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
+
+  chapter('Setting up');
+  // What a first start left half-made is made anew; nothing of it is in force without the trust root.
+  const fresh = !existsSync(join(folder, 'trust-root.json'));
+  if (fresh)
+    for (const name of ['hr', 'people', 'control', 'gateway', 'verifier', 'secrets'])
+      await rm(join(folder, name), { recursive: true, force: true });
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const systems = await startSystems(join(folder, 'systems'));
+  let roles: ReturnType<typeof supervise> | null = null;
+  try {
+    say(
+      `systems     ${systems.list.map(({ name }) => name).join(', ')}, each a process of its own${systems.withoutLdap === null ? '' : ` (no LDAP: ${systems.withoutLdap})`}`,
+    );
+    if (fresh) await setUp(systems.list);
+    roles = supervise({
+      folder,
+      configFile: join(folder, 'writgate.yaml'),
+      listen: '127.0.0.1:7400',
+      onLine: (role, line) => console.error(`  ${role}: ${line}`),
+    });
+    await roles.ready;
+    say('roles       control, gateway, verifier, worker; separation: none (all run as this user: fine for trying out)');
+    const face = terminalFace(interrupted.signal);
+    await withSession({ folder, configFile: join(folder, 'writgate.yaml') } as never, face, async (session) => {
+      const stage: Stage = { session, systems, folder, signal: interrupted.signal, exportHr, say, chapter };
+      await (fresh ? tell(stage) : tellAgain(stage));
+      const status = await session.ask<Status>('status');
+      chapter('Where everything stands');
+      console.log(drawStatus(status, systemClock.now(), paint));
+    });
+    summary();
+    if (!values.once && !interrupted.signal.aborted) {
+      console.log(
+        `\nThe API listens on http://127.0.0.1:7400 (token: ${join(folder, 'control', 'api.token')}). Ctrl-C stops everything.`,
+      );
+      await new Promise<void>((done) => interrupted.signal.addEventListener('abort', () => done(), { once: true }));
+    }
+  } finally {
+    await roles?.stop();
+    await systems.stop();
+  }
+}
+
+/** How long each chapter took, and where to look next. */
+function summary(): void {
+  const end = systemClock.now();
+  const spans = times.map(
+    ({ title, at }, index) => `${title.toLowerCase()} ${(((times[index + 1]?.at ?? end) - at) / 1000).toFixed(1)} s`,
+  );
+  console.log(`\n${paint.dim(`${spans.join(' · ')} · in all ${((end - startedAt) / 1000).toFixed(1)} s`)}`);
+  const command = 'npx writgate --config .writgate/company/writgate.yaml';
+  console.log(`
+Look next
+  ${command} status                 where everything stands
+  ${command} person wgietz          what somebody has, why, by whose approval
+  ${command} trace P9.1             one change, from the raw source line to the read-back
+  ${command} evidence P9.1 -o e.json   and the same for an auditor; check it with: evidence check e.json
+  ${command} ledger check           then edit one byte of .writgate/company/ledger/entries and check again`);
+}
+
+main().catch((thrown) => {
+  console.error(thrown instanceof Failure ? `writgate: ${thrown.message}` : thrown);
+  process.exitCode = thrown instanceof Failure ? thrown.exit : 1;
+});
