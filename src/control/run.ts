@@ -31,6 +31,7 @@ export async function run(
   const { tenant } = authority;
   const startedAt = clock.now();
   let moved = 0;
+  /** Questions that are being asked, and changes that are in somebody's hand: while there are any, more may come. */
   let busy = 0;
   let idleSince = clock.now();
 
@@ -64,6 +65,7 @@ export async function run(
       for (let at = 0; at < ready.length; at += groupOf) {
         const group = ready.slice(at, at + groupOf);
         for (const change of group) inHand.add(changeId(change));
+        busy += group.length;
         void advance(world, group)
           .then(
             () => {
@@ -76,6 +78,8 @@ export async function run(
           )
           .finally(() => {
             for (const change of group) inHand.delete(changeId(change));
+            busy -= group.length;
+            idleSince = clock.now();
             bump();
           });
       }
