@@ -22,6 +22,7 @@ import { readPublicBox } from '../../src/role/gateway.ts';
 import { supervise } from '../../src/role/supervise.ts';
 import { NAMESPACE, stamp } from '../../src/source/manifest.ts';
 import { packageFolder } from '../../src/store/database.ts';
+import { prepareStore } from '../../src/store/prepare.ts';
 import { companyConfig } from './config.ts';
 import { companyOn, csvOf, DAY_ONE, type Employee } from './exports.ts';
 import { type Stage, tell, tellAgain } from './story.ts';
@@ -108,7 +109,11 @@ async function main(): Promise<void> {
     for (const name of ['hr', 'people', 'control', 'gateway', 'verifier', 'secrets'])
       await rm(join(folder, name), { recursive: true, force: true });
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const systems = await startSystems(join(folder, 'systems'));
+  // The store is made while the systems start; the roles find it there.
+  const [systems] = await Promise.all([
+    startSystems(join(folder, 'systems')),
+    prepareStore({ folder, environment: process.env }),
+  ]);
   let roles: ReturnType<typeof supervise> | null = null;
   try {
     say(

@@ -102,26 +102,39 @@ export async function tell(stage: Stage): Promise<void> {
   say('            nothing to do: what should be is what is');
 
   chapter('Four months later');
-  const dayTwo = (await companyOn(DAY_TWO)).filter(({ employee_id }) => employee_id !== LEAVER);
-  await systems.lie('keeps-account');
-  await exportHr(dayTwo, HOUR);
+  const spring = await companyOn(DAY_TWO);
+  await exportHr(spring, 2 * HOUR);
   const second = await planned(stage);
   const { joined, moved, left } = second.report.people;
   say(`joined      ${people(joined)}`);
   say(`moved       ${people(moved)}`);
-  say(`left        ${people(left)}`);
-  expect(joined.length === 11 && moved.length >= 3 && left.length === 1, 'eleven join, three move, one leaves');
-  await ran(stage);
+  expect(joined.length === 11 && moved.length >= 3 && left.length === 0, 'eleven join, three move');
+  const settled = await ran(stage);
+  const losing = settled.plans.filter(({ risk, stages }) => risk === 'removal' && (stages.verified ?? 0) > 0);
+  say(
+    `            ${verified(settled.plans)} changes verified; the movers lost first what they had to lose (${losing.map(({ plan }) => plan).join(', ')})`,
+  );
+
+  chapter('A leaver, and a target that lies');
+  await systems.lie('keeps-account');
+  const dayTwo = spring.filter(({ employee_id }) => employee_id !== LEAVER);
+  await exportHr(dayTwo, HOUR);
+  const third = await planned(stage);
+  say(`left        ${people(third.report.people.left)}`);
+  expect(third.report.people.left.length === 1, 'one leaves');
+  const gone = await ran(stage);
   const stood = await session.ask<Status>('status');
   const lies = stood.alarms.filter((change) => change.stage === 'contradicted');
-  expect(lies.length > 0, 'the lying desk is caught');
-  for (const lie of lies.slice(0, 3)) {
+  expect(lies.length === 2, 'the lying desk is caught, in both mechanisms');
+  for (const lie of lies) {
+    const what = `${lie.effect} ${lie.entitlement ?? 'account'} of ${lie.login}`;
     say(
-      `LIED        ${lie.change} ${lie.effect} ${lie.entitlement ?? ''} ${lie.login} on ${lie.system}: receipt "${lie.receipt?.outcome}", seen: ${lie.verification?.saw}`,
+      `LIED        ${lie.change} ${what} on ${lie.system}: said "${lie.receipt?.outcome}"; desk-verify saw: ${lie.verification?.saw}`,
     );
   }
-  if (lies.length > 3) say(`            and ${lies.length - 3} more on ${lies[0]?.system}; all stay open and alarmed`);
-  await systems.lie(null);
+  say(
+    `            proven gone everywhere else (${verified(gone.plans)} changes); on the desk it stays open and alarmed`,
+  );
 
   chapter('A privileged grant');
   const { request } = await session.ask<{ request: string }>('ask', {

@@ -97,6 +97,10 @@ async function startScim(folder: string, name: 'crm' | 'desk', script: string, c
     tokenFile,
     '--state',
     join(folder, `${name}.state.json`),
+    // Who lied yesterday lies today.
+    ...(name === 'desk' && existsSync(join(folder, 'lie'))
+      ? ['--lie', await readFile(join(folder, 'lie'), 'utf8')]
+      : []),
   ]);
   const url = said['url'] ?? '';
   const [read, verify] = [bearer(tokens.reader), bearer(tokens.reader)];
@@ -200,6 +204,7 @@ export async function startSystems(folder: string): Promise<Systems> {
         body: JSON.stringify({ lie }),
       });
       if (answer.status !== 204) throw new Error(`the liar answered ${answer.status}`);
+      if (lie !== null) await writeFile(join(folder, 'lie'), lie);
     },
     async stop() {
       for (const { child } of [crm, desk]) child.kill('SIGTERM');

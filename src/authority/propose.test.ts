@@ -5,9 +5,17 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { generateSshKey, parsePrivateKey } from '../approval/private.ts';
 import { seeded } from '../approval/testing.ts';
 import { systemClock } from '../clock.ts';
-import { demoGenesis, prepareGenesis, writeGenesis } from './genesis.ts';
 import { readInForce, type SignedAuthority } from './force.ts';
-import { addSignature, approveAuthority, differences, readProposal, readRoster, unsignedAuthority, writeSigned } from './propose.ts';
+import { demoGenesis, prepareGenesis, writeGenesis } from './genesis.ts';
+import {
+  addSignature,
+  approveAuthority,
+  differences,
+  readProposal,
+  readRoster,
+  unsignedAuthority,
+  writeSigned,
+} from './propose.ts';
 
 const CONFIG = `version: 1
 tenant: acme
@@ -18,13 +26,18 @@ targets: {}
 limits: { grants: { count: 50 }, removals: { count: 20 } }
 approvals: { low: 0, normal: { people: 1, role: security }, high: { people: 2, role: security } }
 `;
-const PEOPLE = ['901', '902', '903'].map((person) => ({ person, name: `Person ${person}`, roles: ['security', 'root'] }));
+const PEOPLE = ['901', '902', '903'].map((person) => ({
+  person,
+  name: `Person ${person}`,
+  roles: ['security', 'root'],
+}));
 
 let root: string;
 let pristine: string;
 let folder: string;
 let configFile: string;
-const signerOf = async (person: string) => parsePrivateKey(await readFile(join(folder, 'people', `${person}.key`), 'utf8'));
+const signerOf = async (person: string) =>
+  parsePrivateKey(await readFile(join(folder, 'people', `${person}.key`), 'utf8'));
 const inForce = () => readInForce(folder, systemClock.now());
 const proposed = async (edit: (text: string) => string) => {
   await writeFile(configFile, edit(CONFIG));
@@ -59,14 +72,20 @@ describe('a new authority comes into force by its people alone', () => {
   test('the same person twice is one person', async () => {
     const authority = await more();
     for (let time = 0; time < 3; time++) {
-      expect(await approveAuthority(folder, await inForce(), authority, await signerOf('901'))).toMatchObject({ enacted: false, signed: ['901'] });
+      expect(await approveAuthority(folder, await inForce(), authority, await signerOf('901'))).toMatchObject({
+        enacted: false,
+        signed: ['901'],
+      });
     }
   });
 
   test('signatures over another proposal are dropped', async () => {
     await approveAuthority(folder, await inForce(), await more(), await signerOf('901'));
     const other = await proposed((text) => text.replace('count: 50', 'count: 9000'));
-    expect(await approveAuthority(folder, await inForce(), other, await signerOf('902'))).toMatchObject({ enacted: false, signed: ['902'] });
+    expect(await approveAuthority(folder, await inForce(), other, await signerOf('902'))).toMatchObject({
+      enacted: false,
+      signed: ['902'],
+    });
   });
 
   test('a waiting document that was edited after a signature is not what the next one signs', async () => {
@@ -74,25 +93,35 @@ describe('a new authority comes into force by its people alone', () => {
     await approveAuthority(folder, await inForce(), authority, await signerOf('901'));
     const path = join(folder, 'authority.next.json');
     const waiting = JSON.parse(await readFile(path, 'utf8')) as SignedAuthority;
-    await writeFile(path, JSON.stringify({ ...waiting, document: waiting.document.replace('"count":60', '"count":6000') }));
-    await expect(approveAuthority(folder, await inForce(), authority, await signerOf('902'))).rejects.toThrow('edited after it was signed');
+    await writeFile(
+      path,
+      JSON.stringify({ ...waiting, document: waiting.document.replace('"count":60', '"count":6000') }),
+    );
+    await expect(approveAuthority(folder, await inForce(), authority, await signerOf('902'))).rejects.toThrow(
+      'edited after it was signed',
+    );
     expect((await inForce()).term.serial).toBe(1);
   });
 
   test('rejects a key that is not in the roster', async () => {
     const stranger = parsePrivateKey(generateSshKey({ random: seeded('stranger'), comment: 'x' }).privateText);
-    await expect(approveAuthority(folder, await inForce(), await more(), stranger)).rejects.toMatchObject({ code: 'not-approved' });
+    await expect(approveAuthority(folder, await inForce(), await more(), stranger)).rejects.toMatchObject({
+      code: 'not-approved',
+    });
   });
 
   test('rejects what is in force already', async () => {
     const same = await proposed((text) => `# another comment\n${text}`);
-    await expect(approveAuthority(folder, await inForce(), same, await signerOf('901'))).rejects.toMatchObject({ code: 'wrong-use' });
+    await expect(approveAuthority(folder, await inForce(), same, await signerOf('901'))).rejects.toMatchObject({
+      code: 'wrong-use',
+    });
   });
 
   test('an old authority with all its signatures cannot come back', async () => {
     const old = await readFile(join(folder, 'authority.json'), 'utf8');
     const authority = await more();
-    for (const person of ['901', '902']) await approveAuthority(folder, await inForce(), authority, await signerOf(person));
+    for (const person of ['901', '902'])
+      await approveAuthority(folder, await inForce(), authority, await signerOf(person));
     await writeFile(join(folder, 'authority.json'), old);
     await expect(readInForce(folder, systemClock.now(), 2)).rejects.toThrow('rolls back');
   });
@@ -103,10 +132,17 @@ describe('a ceremony', () => {
     const folderOfPeople = folder;
     folder = await mkdtemp(join(root, 'ceremony-'));
     const people = await Promise.all(
-      PEOPLE.map(async (member) => ({ ...member, publicKey: (await readFile(join(folderOfPeople, 'people', `${member.person}.key.pub`), 'utf8')).trim() })),
+      PEOPLE.map(async (member) => ({
+        ...member,
+        publicKey: (await readFile(join(folderOfPeople, 'people', `${member.person}.key.pub`), 'utf8')).trim(),
+      })),
     );
     await writeFile(configFile, CONFIG);
-    await writeGenesis(folder, await prepareGenesis({ folder, configFile, people, demo: false, clock: systemClock }), []);
+    await writeGenesis(
+      folder,
+      await prepareGenesis({ folder, configFile, people, demo: false, clock: systemClock }),
+      [],
+    );
     await cp(join(folderOfPeople, 'people'), join(folder, 'people'), { recursive: true });
     return readRoster(folder);
   };
@@ -163,7 +199,9 @@ test('the first authority follows nothing, and each next one its predecessor', a
 
 test('a proposal for another tenant is never in force', async () => {
   const other = await proposed((text) => text.replace('tenant: acme', 'tenant: evil'));
-  await expect(approveAuthority(folder, await inForce(), other, await signerOf('901'))).rejects.toMatchObject({ code: 'authority-invalid' });
+  await expect(approveAuthority(folder, await inForce(), other, await signerOf('901'))).rejects.toMatchObject({
+    code: 'authority-invalid',
+  });
   expect((await inForce()).authority.tenant).toBe('acme');
 });
 

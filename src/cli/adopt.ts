@@ -22,7 +22,9 @@ export const addAdopt: AddCommand = (program, face) => {
         return answer(face, options, found, (value) => drawAdoptable(system, value, face.paint));
       }
       const plans = await session.ask<readonly PlanSummary[]>('adopt', { system, logins: options.all ? null : logins });
-      return answer(face, options, plans, (value) => [...drawPlans(value, face.paint), 'Nothing is changed yet.', ...drawNext(value)].join('\n'));
+      return answer(face, options, plans, (value) =>
+        [...drawPlans(value, face.paint), 'Nothing is changed yet.', ...drawNext(value)].join('\n'),
+      );
     });
   });
 };

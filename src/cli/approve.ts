@@ -24,12 +24,16 @@ export const addApprove: AddCommand = (program, face) => {
     { 3: 'the plan refused itself, and --over-limit was not given', 4: 'signed, and it waits for others' },
   ).action(async (plan: string, options: GlobalOptions & VerdictOptions) => {
     const where = await whereOf(options);
-    const { person, after } = await withSession(where, face, (session) => giveVerdict(session, where, face, plan, 'approve', options));
+    const { person, after } = await withSession(where, face, (session) =>
+      giveVerdict(session, where, face, plan, 'approve', options),
+    );
     const request = after.request;
     const waits = request?.verdict === 'waiting';
     answer(face, options, after, ({ header }) => {
       const have = request?.signed.filter(({ verdict }) => verdict === 'approve').length ?? 0;
-      const rest = waits ? `${have} of ${request.need} have signed, and it waits for the others.` : 'The quorum is there.\nNext: writgate run';
+      const rest = waits
+        ? `${have} of ${request.need} have signed, and it waits for the others.`
+        : 'The quorum is there.\nNext: writgate run';
       return `${person} approved ${header.plan}. ${rest}`;
     });
     if (waits) exitWith(4);
@@ -38,14 +42,15 @@ export const addApprove: AddCommand = (program, face) => {
 
 export const addRefuse: AddCommand = (program, face) => {
   describe(
-    keyed(program.command('refuse').description('Refuse a plan with your SSH key; one refusal stops it')).requiredOption(
-      '--reason <text>',
-      'why; it is sealed with the refusal',
-    ),
+    keyed(
+      program.command('refuse').description('Refuse a plan with your SSH key; one refusal stops it'),
+    ).requiredOption('--reason <text>', 'why; it is sealed with the refusal'),
     'writgate refuse P9 --reason "not before the audit" --key ~/.ssh/id_ed25519',
   ).action(async (plan: string, options: GlobalOptions & VerdictOptions) => {
     const where = await whereOf(options);
-    const { person, after } = await withSession(where, face, (session) => giveVerdict(session, where, face, plan, 'refuse', options));
+    const { person, after } = await withSession(where, face, (session) =>
+      giveVerdict(session, where, face, plan, 'refuse', options),
+    );
     answer(face, options, after, ({ header }) => `${person} refused ${header.plan}: ${options.reason}`);
   });
 };

@@ -1,13 +1,13 @@
 /** `writgate authority`: what writgate.yaml would change of what is in force; `approve` signs it. */
 import { approveAuthority, differences, readProposal } from '../authority/propose.ts';
+import { Failure } from '../errors.ts';
+import { isServed } from '../role/supervise.ts';
 import { type AddCommand, answer, describe, exitWith } from './command.ts';
 import { drawDifferences } from './draw/authority.ts';
 import { counted } from './draw/text.ts';
 import { askYes } from './face.ts';
 import { type KeyOptions, personSigner } from './key.ts';
 import { type GlobalOptions, inForceAt, whereOf } from './where.ts';
-import { Failure } from '../errors.ts';
-import { isServed } from '../role/supervise.ts';
 
 export const addAuthority: AddCommand = (program, face) => {
   const authority = describe(
@@ -49,7 +49,8 @@ export const addAuthority: AddCommand = (program, face) => {
     if (!options.json) face.out(drawDifferences(found, face.paint));
     const { person, signer } = await personSigner(options, inForce.roster, null, face);
     if (!options.yes && found.length > 0) {
-      if (!face.canAsk) throw new Failure('wrong-use', 'nobody sits at this terminal to confirm; --yes signs without a question');
+      if (!face.canAsk)
+        throw new Failure('wrong-use', 'nobody sits at this terminal to confirm; --yes signs without a question');
       if (!(await askYes(`Sign these as ${person}?`))) throw new Failure('wrong-use', 'nothing was signed');
     }
     const signing = await approveAuthority(where.folder, inForce, proposed, signer);

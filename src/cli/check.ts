@@ -6,8 +6,8 @@ import { dirname, join } from 'node:path';
 import type { Authority } from '../authority/authority.ts';
 import { readProposal } from '../authority/propose.ts';
 import { formatProblem } from '../config.ts';
-import { connectPipe } from '../connector/pipe.ts';
 import type { Observed } from '../connector/contract.ts';
+import { connectPipe } from '../connector/pipe.ts';
 import { Failure } from '../errors.ts';
 import { connectorFor } from '../gateway/scope.ts';
 import { placeOf } from '../role/place.ts';
@@ -43,7 +43,9 @@ export const addCheck: AddCommand = (program, face) => {
         `${options.config}: no problems${warnings.length > 0 ? `, ${counted(warnings.length, 'warning')}` : ''}.`,
         ...drawChecked('feed', value.feeds, face),
         ...drawChecked('target', value.targets, face),
-        ...(begun || Object.keys(authority.targets).length === 0 ? [] : ['Targets were not tried: nothing is in force yet (`writgate init`).']),
+        ...(begun || Object.keys(authority.targets).length === 0
+          ? []
+          : ['Targets were not tried: nothing is in force yet (`writgate init`).']),
         'Nothing was changed.',
       ].join('\n'),
     );
@@ -82,7 +84,12 @@ async function checkFeeds(authority: Authority, where: Where, face: Face): Promi
       );
       const age = statement.asOf === null ? 'of no known age' : `as of ${statement.asOf} (${statement.asOfKind})`;
       const told = `${counted(statement.records, 'record')}, ${age}: ${statement.verdict}`;
-      return { name, ok: statement.verdict === 'accepted', told, findings: judgement.findings.map(({ message }) => message) };
+      return {
+        name,
+        ok: statement.verdict === 'accepted',
+        told,
+        findings: judgement.findings.map(({ message }) => message),
+      };
     } catch (thrown) {
       if (!(thrown instanceof Failure)) throw thrown;
       return { name, ok: false, told: thrown.message, findings: [] };
@@ -112,10 +119,24 @@ async function checkTargets(authority: Authority, where: Where, face: Face): Pro
       const reader = connectorFor(authority, name, 'read');
       if (!reader) return { name, ok: false, told: 'no connector may read it', findings: [] };
       try {
-        await worker.request('observe', { connector: reader.name, id }, AbortSignal.any([face.interrupted, AbortSignal.timeout(60_000)]));
-        return { name, ok: true, told: `answers to ${reader.name}: ${counted(counts.get(id) ?? 0, 'object')} read`, findings: [] };
+        await worker.request(
+          'observe',
+          { connector: reader.name, id },
+          AbortSignal.any([face.interrupted, AbortSignal.timeout(60_000)]),
+        );
+        return {
+          name,
+          ok: true,
+          told: `answers to ${reader.name}: ${counted(counts.get(id) ?? 0, 'object')} read`,
+          findings: [],
+        };
       } catch (thrown) {
-        return { name, ok: false, told: `cannot be read by ${reader.name}`, findings: [thrown instanceof Error ? thrown.message : String(thrown)] };
+        return {
+          name,
+          ok: false,
+          told: `cannot be read by ${reader.name}`,
+          findings: [thrown instanceof Error ? thrown.message : String(thrown)],
+        };
       }
     };
     try {

@@ -23,12 +23,19 @@ export const commonOptions = (command: Command): Command =>
 
 /** @param example one line, as it is typed */
 export function describe(command: Command, example: string, exits: Exits = {}): Command {
-  const codes = Object.entries({ 0: 'done', ...COMMON, ...exits }).map(([code, meaning]) => `  ${code.padEnd(4)}${meaning}`);
+  const codes = Object.entries({ 0: 'done', ...COMMON, ...exits }).map(
+    ([code, meaning]) => `  ${code.padEnd(4)}${meaning}`,
+  );
   return commonOptions(command).addHelpText('after', `\nExample:\n  $ ${example}\n\nExit codes:\n${codes.join('\n')}`);
 }
 
 /** Gives the answer: drawn for people, or exactly as it is for programs. Names are made harmless before they are drawn. */
-export function answer<T>(face: Face, options: Pick<GlobalOptions, 'json'>, value: T, draw: (value: T) => string): void {
+export function answer<T>(
+  face: Face,
+  options: Pick<GlobalOptions, 'json'>,
+  value: T,
+  draw: (value: T) => string,
+): void {
   face.out(options.json ? JSON.stringify(value, null, 2) : draw(clean(value)));
 }
 

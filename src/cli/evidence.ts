@@ -25,10 +25,18 @@ export const addEvidence: AddCommand = (program, face) => {
     const text = await withSession(await whereOf(options), face, (session) => session.askText('evidence', { change }));
     if (options.output === undefined) return face.out(text.trimEnd());
     await writeFile(options.output, text, { flag: 'wx' }).catch((cause) => {
-      throw new Failure('wrong-use', `${options.output} cannot be written (${cause.code}); a file that is there stays`, { cause });
+      throw new Failure(
+        'wrong-use',
+        `${options.output} cannot be written (${cause.code}); a file that is there stays`,
+        { cause },
+      );
     });
-    answer(face, options, { file: options.output, bytes: Buffer.byteLength(text) }, ({ file, bytes }) =>
-      `${file}: ${bytes} bytes.\nCheck it anywhere: writgate evidence check ${file} --trust-root trust-root.json`,
+    answer(
+      face,
+      options,
+      { file: options.output, bytes: Buffer.byteLength(text) },
+      ({ file, bytes }) =>
+        `${file}: ${bytes} bytes.\nCheck it anywhere: writgate evidence check ${file} --trust-root trust-root.json`,
     );
   });
 

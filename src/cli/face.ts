@@ -2,7 +2,7 @@
 import { cancel, confirm, isCancel, password, text } from '@clack/prompts';
 import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts';
 import { Failure } from '../errors.ts';
-import { clip, COLOURED, type Paint, PLAIN, WIDTH } from './draw/text.ts';
+import { COLOURED, clip, type Paint, PLAIN, WIDTH } from './draw/text.ts';
 
 export interface Face {
   /** For the answer: stdout. */
@@ -102,6 +102,7 @@ async function answered<T>(asking: Promise<T>): Promise<Exclude<T, symbol>> {
   return answer as Exclude<T, symbol>;
 }
 
-export const askText = (message: string, initialValue: string): Promise<string> => answered(text({ message, initialValue }));
+export const askText = (message: string, initialValue: string): Promise<string> =>
+  answered(text({ message, initialValue }));
 export const askSecret = (message: string): Promise<string> => answered(password({ message }));
 export const askYes = (message: string): Promise<boolean> => answered(confirm({ message, initialValue: false }));

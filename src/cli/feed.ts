@@ -41,11 +41,15 @@ export const addFeed: AddCommand = (program, face) => {
     });
     if (!found) {
       const files = Object.values(authority.feeds).map((one) => one.csv ?? one.ndjson ?? one.json?.url);
-      throw new Failure('wrong-use', `${file} is of no feed in ${options.config}; they read ${files.join(', ') || 'nothing'}`);
+      throw new Failure(
+        'wrong-use',
+        `${file} is of no feed in ${options.config}; they read ${files.join(', ') || 'nothing'}`,
+      );
     }
     const [name, declared] = found;
     const asOf = options.asOf === 'now' ? face.clock.now() : readInstant(options.asOf, 'refused');
-    if (asOf === null) throw new Failure('wrong-use', `"${options.asOf}" is no time with a zone, such as 2027-01-04T06:00:00Z`);
+    if (asOf === null)
+      throw new Failure('wrong-use', `"${options.asOf}" is no time with a zone, such as 2027-01-04T06:00:00Z`);
     const by = options.exportedBy;
     const manifest = await stamp({ path, feed: declared, asOf, ...(by === undefined ? {} : { exportedBy: by }) });
     const target = resolvePath(folder, declared.asOf.manifest ?? `${path}.manifest.json`);
@@ -57,7 +61,9 @@ export const addFeed: AddCommand = (program, face) => {
     answer(face, options, { feed: name, manifest: target, signed: signature !== null, ...manifest }, ({ rows }) =>
       [
         `${basename(target)}: ${counted(rows, 'row')} as of ${manifest.asOf}, ${signature === null ? 'unsigned: a claim' : 'signed'}.`,
-        ...(declared.asOf.manifest === undefined ? [`Feed ${name} does not look for it: add asOf: { manifest: ${basename(target)} }`] : []),
+        ...(declared.asOf.manifest === undefined
+          ? [`Feed ${name} does not look for it: add asOf: { manifest: ${basename(target)} }`]
+          : []),
       ].join('\n'),
     );
   });

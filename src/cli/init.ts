@@ -50,20 +50,30 @@ export const addInit: AddCommand = (program, face) => {
       .option('--tenant <name>', 'name of your organisation here')
       .option('--owner <person>', 'id of the person who answers for Writgate')
       .option('--demo', 'generated approvers, all signed at once: to try it out, on this machine only')
-      .option('--person <id=file.pub>', 'an approver and his SSH public key; at least three', (one: string, all: readonly string[]) => [...all, one], []),
+      .option(
+        '--person <id=file.pub>',
+        'an approver and his SSH public key; at least three',
+        (one: string, all: readonly string[]) => [...all, one],
+        [],
+      ),
     'writgate init --demo',
   ).action(async (options: InitOptions) => {
-    if (options.demo && options.person.length > 0) throw new Failure('wrong-use', 'people are generated (--demo) or brought (--person), not both');
+    if (options.demo && options.person.length > 0)
+      throw new Failure('wrong-use', 'people are generated (--demo) or brought (--person), not both');
     const people = await Promise.all(options.person.map(readPerson));
     if (people.length > 0 && people.length < LEAST_PEOPLE) {
-      throw new Failure('wrong-use', `a beginning needs at least ${LEAST_PEOPLE} people, here are ${people.length}: two sign where a third asked`);
+      throw new Failure(
+        'wrong-use',
+        `a beginning needs at least ${LEAST_PEOPLE} people, here are ${people.length}: two sign where a third asked`,
+      );
     }
     const folder = resolve(options.folder);
     await mkdir(folder, { recursive: true });
     const configFile = join(folder, 'writgate.yaml');
     const wrote = await writeConfig(configFile, options, face);
     const { folder: data } = await readProposal(configFile);
-    if (await hasBegun(data)) throw new Failure('wrong-use', `${data} has its beginning already; see \`writgate authority\``);
+    if (await hasBegun(data))
+      throw new Failure('wrong-use', `${data} has its beginning already; see \`writgate authority\``);
     const input = { folder: data, configFile, clock: face.clock };
     const from = (path: string): string => relative(process.cwd(), path) || '.';
     const cd = folder === process.cwd() ? [] : [`cd ${from(folder)}`];
@@ -74,14 +84,26 @@ export const addInit: AddCommand = (program, face) => {
 
     if (options.demo) {
       const made = await demoGenesis({ ...input, people: DEMO_PEOPLE, random: face.random });
-      return done(made.map(({ person, name, keyFile }) => ({ person, name, key: relative(folder, keyFile) })), ['writgate check', 'writgate plan']);
+      return done(
+        made.map(({ person, name, keyFile }) => ({ person, name, key: relative(folder, keyFile) })),
+        ['writgate check', 'writgate plan'],
+      );
     }
     if (people.length > 0) {
       await writeGenesis(data, await prepareGenesis({ ...input, people, demo: false }), []);
       const files = ['trust-root.json', 'authority.json'].map((name) => relative(folder, join(data, name))).join(' ');
-      return done(people.map(({ person, name }) => ({ person, name, key: null })), [`writgate sign ${files} --key FILE   (each of them, or --agent)`, 'writgate check']);
+      return done(
+        people.map(({ person, name }) => ({ person, name, key: null })),
+        [`writgate sign ${files} --key FILE   (each of them, or --agent)`, 'writgate check'],
+      );
     }
-    done([], ['writgate init --person ID=FILE.pub --person ID=FILE.pub --person ID=FILE.pub', 'or, to try it out: writgate init --demo']);
+    done(
+      [],
+      [
+        'writgate init --person ID=FILE.pub --person ID=FILE.pub --person ID=FILE.pub',
+        'or, to try it out: writgate init --demo',
+      ],
+    );
   });
 };
 
@@ -94,7 +116,9 @@ const draw =
         ? ['Nobody can approve yet. A beginning needs three people with an SSH key each: two sign where a third asked.']
         : [`Keys of the roles, roster, trust root and authority are in ${data}.`]),
       ...people.map(({ person, name, key }) => `  ${person}  ${name}${key === null ? '  has to sign' : `  ${key}`}`),
-      ...(isDemo ? ['DEMO: these people are generated and their keys lie here, so nothing beyond this machine opens.'] : []),
+      ...(isDemo
+        ? ['DEMO: these people are generated and their keys lie here, so nothing beyond this machine opens.']
+        : []),
       ...next.map((step, index) => `${index === 0 ? 'Next: ' : '      '}${step}`),
     ].join('\n');
 
@@ -113,7 +137,12 @@ async function writeConfig(configFile: string, options: InitOptions, face: Face)
   await writeFile(feed, DEMO_FEED, { flag: 'wx' });
   const [declared] = Object.values(authority.feeds);
   if (declared) {
-    const manifest = await stamp({ path: feed, feed: declared, asOf: face.clock.now(), exportedBy: 'writgate init --demo' });
+    const manifest = await stamp({
+      path: feed,
+      feed: declared,
+      asOf: face.clock.now(),
+      exportedBy: 'writgate init --demo',
+    });
     await writeFile(join(configFile, '..', 'people.manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   }
   return ['writgate.yaml', 'people.csv', 'people.manifest.json'];

@@ -43,7 +43,9 @@ export async function personSigner(
     throw new Failure('wrong-use', 'name the key that signs: --key FILE, or --agent for a key in the SSH agent');
   }
   const found = key === undefined ? await agentSigners(roster, face) : [await fileSigner(key, roster)];
-  const fitting = found.filter(({ person }) => (as === undefined || person === as) && (candidates?.includes(person) ?? true));
+  const fitting = found.filter(
+    ({ person }) => (as === undefined || person === as) && (candidates?.includes(person) ?? true),
+  );
   const [one, other] = fitting;
   if (one && other && one.person !== other.person) {
     const people = [...new Set(fitting.map(({ person, name }) => `${person} ${name}`))].join(', ');
@@ -52,7 +54,10 @@ export async function personSigner(
   if (one) return one;
   const whose = [...new Set(found.map(({ person, name }) => `${person} ${name}`))].join(', ');
   const wanted = candidates === null ? (as ?? 'somebody of the roster') : candidates.join(', ');
-  throw new Failure('not-approved', `${whose === '' ? 'no key here is in the roster' : `the key is that of ${whose}`}; it may be signed by ${wanted || 'nobody'}`);
+  throw new Failure(
+    'not-approved',
+    `${whose === '' ? 'no key here is in the roster' : `the key is that of ${whose}`}; it may be signed by ${wanted || 'nobody'}`,
+  );
 }
 
 async function fileSigner(key: string, roster: Roster): Promise<PersonSigner> {

@@ -37,7 +37,9 @@ export const addLedger: AddCommand = (program, face) => {
     const isCopy = options.ledger !== undefined && options.trustRoot !== undefined && options.roster !== undefined;
     const folder = isCopy ? null : (await whereOf(options)).folder;
     const trustText = await readText(options.trustRoot ?? join(folder ?? '', 'trust-root.json'));
-    const chain = JSON.parse(await readText(options.roster ?? join(folder ?? '', 'roster.json'))) as readonly SignedRoster[];
+    const chain = JSON.parse(
+      await readText(options.roster ?? join(folder ?? '', 'roster.json')),
+    ) as readonly SignedRoster[];
     const root = checkTrustRoot(trustText, chain[0]?.text ?? '');
     if (!root.ok) throw new Failure('authority-invalid', `the trust root does not hold: ${root.reason}`);
     const { logKey, gatewayKey, verifierKey, controlKey, witnessQuorum, demo } = root.trustRoot;
@@ -56,8 +58,12 @@ export const addLedger: AddCommand = (program, face) => {
     }).finally(progress.end);
     answer(face, options, { ...report, demo }, ({ ok, size, root: hash, findings }) =>
       [
-        ...findings.map(({ index, code, message }) => face.paint.remove(`${index === undefined ? '' : `#${index} `}${code}: ${message}`)),
-        ok ? `${counted(size, 'entry', 'entries')}, root ${hash}: the ledger holds.` : `THE LEDGER DOES NOT HOLD: ${counted(findings.length, 'finding')}.`,
+        ...findings.map(({ index, code, message }) =>
+          face.paint.remove(`${index === undefined ? '' : `#${index} `}${code}: ${message}`),
+        ),
+        ok
+          ? `${counted(size, 'entry', 'entries')}, root ${hash}: the ledger holds.`
+          : `THE LEDGER DOES NOT HOLD: ${counted(findings.length, 'finding')}.`,
         witness === null ? 'No witness was asked for: name its key with --witness.' : '',
         demo ? 'Its trust root is a demo: it proves how this works, and nothing about anybody.' : '',
       ]

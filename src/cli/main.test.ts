@@ -6,10 +6,10 @@ import type { Command } from 'commander';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { checkSshSignature } from '../approval/sshsig.ts';
 import { NAMESPACE } from '../source/manifest.ts';
+import { planOf } from './draw/testing.ts';
 import type { Face } from './face.ts';
 import { programFor } from './main.ts';
 import { exitOf } from './run.ts';
-import { planOf } from './draw/testing.ts';
 import { tell } from './testing.ts';
 
 /* ---- the page ------------------------------------------------------------------------------------------------------------ */
@@ -37,13 +37,15 @@ function pageOf(program: Command, prose: string): string {
 test('docs/cli.md says what --help says (UPDATE_DOCS=1 writes it again)', async () => {
   const written = await readFile(pageFile, 'utf8');
   const [prose = ''] = written.split(/^## writgate /m, 1);
-  const page = pageOf(programFor(silent), prose.trimEnd() + '\n');
+  const page = pageOf(programFor(silent), `${prose.trimEnd()}\n`);
   if (process.env['UPDATE_DOCS'] === '1') await writeFile(pageFile, page);
   else expect(written).toBe(page);
 });
 
 test('every command has an example and its exit codes in its help', () => {
-  const all = helps(programFor(silent), 'writgate').filter(([, text]) => !text.startsWith('Usage: writgate ledger [') && !text.startsWith('Usage: writgate feed ['));
+  const all = helps(programFor(silent), 'writgate').filter(
+    ([, text]) => !text.startsWith('Usage: writgate ledger [') && !text.startsWith('Usage: writgate feed ['),
+  );
   expect(all.length).toBeGreaterThan(20);
   for (const [path, text] of all) {
     expect(text, path).toMatch(/\nExample:\n {2}\$ writgate /);
@@ -72,16 +74,44 @@ describe('wrong use is exit 2 and one line that helps', () => {
     ['an unknown action', ['person', 'ann', 'promote'], 'Allowed choices'],
     ['a refusal without a reason', ['refuse', 'P1', '--key', 'x'], '--reason'],
     ['no configuration', ['plan'], 'writgate init'],
-    ['a termination that says neither why nor who', ['person', 'ann', 'terminate', '-c', 'CONFIG'], '--reason TEXT --by PERSON'],
-    ['a duration without a unit', ['request', 'ann', 'staff', '--for', '8', '--reason', 'x', '-c', 'CONFIG'], 'no duration'],
-    ['two people for a beginning', ['init', '--folder', 'NEW', '--person', '1=KEY', '--person', '2=KEY'], 'at least 3 people'],
+    [
+      'a termination that says neither why nor who',
+      ['person', 'ann', 'terminate', '-c', 'CONFIG'],
+      '--reason TEXT --by PERSON',
+    ],
+    [
+      'a duration without a unit',
+      ['request', 'ann', 'staff', '--for', '8', '--reason', 'x', '-c', 'CONFIG'],
+      'no duration',
+    ],
+    [
+      'two people for a beginning',
+      ['init', '--folder', 'NEW', '--person', '1=KEY', '--person', '2=KEY'],
+      'at least 3 people',
+    ],
     ['people both generated and brought', ['init', '--demo', '--person', '1=KEY', '--folder', 'NEW'], 'not both'],
     ['a beginning that is there already', ['init', '--demo', '--folder', 'DEMO'], 'has its beginning already'],
-    ['a private key where a public one belongs', ['init', '--folder', 'NEW', '--person', '1=PRIVATE', '--person', '2=KEY', '--person', '3=KEY'], 'SSH public key'],
-    ['evidence that is not there', ['evidence', 'check', 'nothing.json', '--trust-root', 'nothing.json'], 'cannot be read'],
+    [
+      'a private key where a public one belongs',
+      ['init', '--folder', 'NEW', '--person', '1=PRIVATE', '--person', '2=KEY', '--person', '3=KEY'],
+      'SSH public key',
+    ],
+    [
+      'evidence that is not there',
+      ['evidence', 'check', 'nothing.json', '--trust-root', 'nothing.json'],
+      'cannot be read',
+    ],
     ['evidence without a trust root', ['evidence', 'check', 'nothing.json'], '--trust-root'],
-    ['a stamp for a file of no feed', ['feed', 'stamp', 'other.csv', '--as-of', 'now', '-c', 'CONFIG'], 'is of no feed'],
-    ['a stamp with a time of no zone', ['feed', 'stamp', 'FEED', '--as-of', '2027-01-04T06:00:00', '-c', 'CONFIG'], 'with a zone'],
+    [
+      'a stamp for a file of no feed',
+      ['feed', 'stamp', 'other.csv', '--as-of', 'now', '-c', 'CONFIG'],
+      'is of no feed',
+    ],
+    [
+      'a stamp with a time of no zone',
+      ['feed', 'stamp', 'FEED', '--as-of', '2027-01-04T06:00:00', '-c', 'CONFIG'],
+      'with a zone',
+    ],
     ['a signature without a key', ['sign', 'TRUST'], '--key FILE'],
     ['two ways to sign at once', ['sign', 'TRUST', '--key', 'PRIVATE', '--agent'], '--key FILE, or --agent'],
   ])('%s', async (_, args, message) => {
@@ -139,7 +169,14 @@ describe('init', () => {
     const folder = join(root, 'ceremony');
     const key = (person: string) => join(demo, '.writgate', 'people', `${person}.key`);
     const people = ['901', '902', '903'];
-    const told = await tell(['init', '--folder', folder, '--tenant', 'globex', ...people.flatMap((person) => ['--person', `${person}=${key(person)}.pub`])]);
+    const told = await tell([
+      'init',
+      '--folder',
+      folder,
+      '--tenant',
+      'globex',
+      ...people.flatMap((person) => ['--person', `${person}=${key(person)}.pub`]),
+    ]);
     expect(told).toMatchObject({ exit: 0 });
     const files = ['trust-root.json', 'authority.json'].map((name) => join(folder, '.writgate', name));
     for (const [index, person] of people.entries()) {
@@ -194,10 +231,22 @@ describe('feed stamp', () => {
   const manifest = () => readFile(join(demo, 'people.manifest.json'), 'utf8');
 
   test('says when, how many and which bytes; signed, it checks with OpenSSH’s format', async () => {
-    const told = await tell(['feed', 'stamp', join(demo, 'people.csv'), '--as-of', '2027-01-04T06:00:00Z', '--key', join(demo, '.writgate', 'people', '903.key'), '-c', config()]);
+    const told = await tell([
+      'feed',
+      'stamp',
+      join(demo, 'people.csv'),
+      '--as-of',
+      '2027-01-04T06:00:00Z',
+      '--key',
+      join(demo, '.writgate', 'people', '903.key'),
+      '-c',
+      config(),
+    ]);
     expect(told).toMatchObject({ exit: 0, err: '' });
     const text = await manifest();
-    const sha256 = createHash('sha256').update(await readFile(join(demo, 'people.csv'))).digest('hex');
+    const sha256 = createHash('sha256')
+      .update(await readFile(join(demo, 'people.csv')))
+      .digest('hex');
     expect(JSON.parse(text)).toEqual({ v: 1, file: 'people.csv', asOf: '2027-01-04T06:00:00.000Z', rows: 3, sha256 });
     const armored = await readFile(join(demo, 'people.manifest.json.sig'), 'utf8');
     expect(checkSshSignature({ armored, namespace: NAMESPACE, message: text }).ok).toBe(true);
@@ -205,7 +254,10 @@ describe('feed stamp', () => {
 
   test('a key that cannot sign leaves the manifest that was there', async () => {
     const before = await manifest();
-    expect((await tell(['feed', 'stamp', join(demo, 'people.csv'), '--as-of', 'now', '--key', config(), '-c', config()])).exit).toBe(2);
+    expect(
+      (await tell(['feed', 'stamp', join(demo, 'people.csv'), '--as-of', 'now', '--key', config(), '-c', config()]))
+        .exit,
+    ).toBe(2);
     expect(await manifest()).toBe(before);
   });
 });
@@ -219,7 +271,10 @@ describe('ledger check', () => {
 
   test('a trust root that was edited is none', async () => {
     const file = join(root, 'edited.json');
-    await writeFile(file, (await readFile(join(demo, '.writgate', 'trust-root.json'), 'utf8')).replace('"demo":true', '"demo":false'));
+    await writeFile(
+      file,
+      (await readFile(join(demo, '.writgate', 'trust-root.json'), 'utf8')).replace('"demo":true', '"demo":false'),
+    );
     const told = await tell(['ledger', 'check', '--trust-root', file, '-c', join(demo, 'writgate.yaml')]);
     expect(told).toMatchObject({ exit: 5 });
     expect(told.err).toContain('the trust root does not hold');

@@ -74,10 +74,13 @@ export async function main(args: readonly string[], face: Face): Promise<number>
       face.err('interrupted; nothing that was sealed is lost');
       return INTERRUPTED;
     }
-    const failure = thrown instanceof Failure ? thrown : new Failure('internal', 'a defect in Writgate', { cause: thrown });
-    if (args.includes('--json')) face.out(JSON.stringify({ problem: { code: failure.code, detail: failure.message } }, null, 2));
+    const failure =
+      thrown instanceof Failure ? thrown : new Failure('internal', 'a defect in Writgate', { cause: thrown });
+    if (args.includes('--json'))
+      face.out(JSON.stringify({ problem: { code: failure.code, detail: failure.message } }, null, 2));
     face.err(`${face.paint.remove('writgate:')} ${failure.message}`);
-    if (failure.code === 'internal') face.err(String(failure.cause instanceof Error ? failure.cause.stack : (failure.cause ?? CODES.internal.remedy)));
+    if (failure.code === 'internal')
+      face.err(String(failure.cause instanceof Error ? failure.cause.stack : (failure.cause ?? CODES.internal.remedy)));
     return failure.exit;
   }
 }

@@ -21,22 +21,32 @@ export const addPerson: AddCommand = (program, face) => {
       .command('person')
       .description('Show what a person has, why, since when and by whose approval')
       .argument('<person>', 'id, HR key, login, e-mail or name')
-      .addArgument(new Argument('[action]', 'terminate: plan to remove everything now, ahead of HR').choices(['terminate']))
+      .addArgument(
+        new Argument('[action]', 'terminate: plan to remove everything now, ahead of HR').choices(['terminate']),
+      )
       .option('--reason <text>', 'for terminate: why')
       .option('--by <person>', 'for terminate: who asks; he cannot approve it')
       .option('--first-credential <system>', 'hand out the first secret of a new account there, once'),
     'writgate person sjacobs',
   ).action(async (who: string, action: string | undefined, options: PersonOptions) => {
     const where = await whereOf(options);
+    const { reason, by } = options;
+    if (action === 'terminate' && (!reason || !by)) {
+      throw new Failure('wrong-use', 'a termination says why and who asks: --reason TEXT --by PERSON');
+    }
     await withSession(where, face, async (session) => {
       if (action === 'terminate') {
-        const { reason, by } = options;
-        if (!reason || !by) throw new Failure('wrong-use', 'a termination says why and who asks: --reason TEXT --by PERSON');
         const done = await session.ask<{ person: string }>('terminate', { person: who, reason, by });
-        return answer(face, options, done, ({ person }) => `${person} is to lose everything; nothing is changed yet.\nNext: writgate plan`);
+        return answer(
+          face,
+          options,
+          done,
+          ({ person }) => `${person} is to lose everything; nothing is changed yet.\nNext: writgate plan`,
+        );
       }
       const person = await session.ask<PersonShown>('person', { person: who });
-      if (options.firstCredential === undefined) return answer(face, options, person, (value) => drawPerson(value, face.paint));
+      if (options.firstCredential === undefined)
+        return answer(face, options, person, (value) => drawPerson(value, face.paint));
       const secret = await firstSecret(where, person, options.firstCredential);
       return answer(face, options, { secret }, (value) => value.secret);
     });
@@ -55,4 +65,3 @@ async function firstSecret({ folder }: Where, { accounts, name }: PersonShown, s
     gateway.close();
   }
 }
-

@@ -30,7 +30,9 @@ export const addPlan: AddCommand = (program, face) => {
     'writgate plan show P7',
   ).action(async (name: string, _options: object, command) => {
     const options = command.optsWithGlobals() as GlobalOptions;
-    const shown = await withSession(await whereOf(options), face, (session) => session.ask<PlanShown>('planShow', { plan: name }));
+    const shown = await withSession(await whereOf(options), face, (session) =>
+      session.ask<PlanShown>('planShow', { plan: name }),
+    );
     answer(face, options, shown, (value) => drawShown(value, face.paint));
   });
 };

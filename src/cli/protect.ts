@@ -1,6 +1,7 @@
 /** `writgate protect SYSTEM LOGIN…`: puts accounts out of reach, at once. */
-import { counted } from './draw/text.ts';
+
 import { type AddCommand, answer, describe } from './command.ts';
+import { counted } from './draw/text.ts';
 import { withSession } from './session.ts';
 import { type GlobalOptions, whereOf } from './where.ts';
 

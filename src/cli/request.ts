@@ -35,6 +35,11 @@ export const addRequest: AddCommand = (program, face) => {
         by: options.by ?? person,
       }),
     );
-    answer(face, options, asked, ({ request }) => `Request ${request} is noted; nothing is changed yet.\nNext: writgate plan`);
+    answer(
+      face,
+      options,
+      asked,
+      ({ request }) => `Request ${request} is noted; nothing is changed yet.\nNext: writgate plan`,
+    );
   });
 };

@@ -17,7 +17,10 @@ beforeAll(async () => {
   config = join(folder, 'writgate.yaml');
   await tell(['init', '--demo', '--folder', folder]);
   const text = configTemplate({ tenant: 'acme', owner: '100', expires: '2099-01-01' })
-    .replace('targets: {} ', 'targets:\n  crm: { scim: "http://127.0.0.1:9/scim" }\n  pay: { postgres: "postgres://127.0.0.1:9/pay", match: rolname == person.login }\n#')
+    .replace(
+      'targets: {} ',
+      'targets:\n  crm: { scim: "http://127.0.0.1:9/scim" }\n  pay: { postgres: "postgres://127.0.0.1:9/pay", match: rolname == person.login }\n#',
+    )
     .replace(
       'connectors: {} ',
       `profile: centralised\nconnectors:\n${connector('crm-read', 'read', 'crm-r')}${connector('crm-verify', 'verify', 'crm-v')}${connector('pay-read', 'read', 'pay-r', 'pay')}#`,
@@ -37,7 +40,10 @@ describe('a credential reaches one process', () => {
     expect(told.out).toContain('sealed to the gateway');
     const box = (await sealed('crm-r')).trim();
     const data = join(folder, '.writgate');
-    expect(JSON.parse(openBox(box, await readKeyText(data, 'gatewayBox')))).toMatchObject({ credential: 'crm-r', secret: { token: 's3cr3t-t0ken' } });
+    expect(JSON.parse(openBox(box, await readKeyText(data, 'gatewayBox')))).toMatchObject({
+      credential: 'crm-r',
+      secret: { token: 's3cr3t-t0ken' },
+    });
     const verifier = await readKeyText(data, 'verifierBox');
     expect(() => openBox(box, verifier)).toThrow('does not open');
   });
@@ -55,7 +61,9 @@ describe('a credential reaches one process', () => {
     const path = join(folder, '.writgate', 'secrets', 'crm-r.sealed');
     expect((await stat(path)).mode & 0o077).toBe(0);
     expect(await sealed('crm-r')).not.toContain('s3cr3t');
-    expect((await readdir(join(folder, '.writgate', 'secrets'))).filter((name) => !name.endsWith('.sealed'))).toEqual([]);
+    expect((await readdir(join(folder, '.writgate', 'secrets'))).filter((name) => !name.endsWith('.sealed'))).toEqual(
+      [],
+    );
   });
 });
 
@@ -68,7 +76,12 @@ describe('refuses', () => {
     ['an empty token', 'crm-r', '{"kind":"bearer","token":""}', 'does not fit scim at token'],
     ['a bind on SCIM', 'crm-r', '{"kind":"bind","dn":"cn=s3cr3t","password":"s3cr3t"}', 'does not fit scim'],
     ['a token for a database', 'pay-r', TOKEN, 'does not fit postgres'],
-    ['members that do not belong', 'crm-r', '{"kind":"bearer","token":"s3cr3t","url":"https://evil"}', 'does not fit scim'],
+    [
+      'members that do not belong',
+      'crm-r',
+      '{"kind":"bearer","token":"s3cr3t","url":"https://evil"}',
+      'does not fit scim',
+    ],
   ])('%s, and never shows what came', async (_, name, input, message) => {
     const told = await secret(name, input);
     expect(told.exit).toBe(2);

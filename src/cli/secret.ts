@@ -54,13 +54,21 @@ export function recipientOf(authority: Authority, credential: string): Recipient
   const [first] = users;
   if (!first) {
     const known = [...new Set(Object.values(authority.connectors).map((entry) => entry.credential))];
-    throw new Failure('not-found', `no connector uses a credential ${credential}; there are ${known.join(', ') || 'none'}`);
+    throw new Failure(
+      'not-found',
+      `no connector uses a credential ${credential}; there are ${known.join(', ') || 'none'}`,
+    );
   }
-  const roles = new Set(users.flatMap(([, { duties }]) => duties.map((duty) => (duty === 'verify' ? 'verifier' : 'gateway'))));
+  const roles = new Set(
+    users.flatMap(([, { duties }]) => duties.map((duty) => (duty === 'verify' ? 'verifier' : 'gateway'))),
+  );
   const systems = new Set(users.map(([, { on }]) => on));
   if (roles.size > 1 || systems.size > 1) {
     const names = users.map(([name]) => name).join(', ');
-    throw new Failure('wrong-use', `${credential} is used by ${names}, of different duties or targets; give each a credential of its own`);
+    throw new Failure(
+      'wrong-use',
+      `${credential} is used by ${names}, of different duties or targets; give each a credential of its own`,
+    );
   }
   const system = first[1].on;
   const target = authority.targets[system];
@@ -79,7 +87,10 @@ export function readSecret(text: string, protocol: Protocol): Secret {
   const parsed = FORMS[protocol].form.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new Failure('wrong-use', `the secret does not fit ${protocol} at ${issue?.path.join('.') || 'its top'}; write it as ${EXAMPLES[protocol]}`);
+  throw new Failure(
+    'wrong-use',
+    `the secret does not fit ${protocol} at ${issue?.path.join('.') || 'its top'}; write it as ${EXAMPLES[protocol]}`,
+  );
 }
 
 const EXAMPLES: Readonly<Record<Protocol, string>> = {
@@ -101,7 +112,9 @@ export const addSecret: AddCommand = (program, face) => {
     const protocol = protocolOf(target);
     const secret = await takeSecret(protocol, face);
     const publicKey = await readPublicBox(where.folder, role).catch((cause) => {
-      throw new Failure('authority-invalid', `the ${role} has no key in ${where.folder}; \`writgate init\` makes it`, { cause });
+      throw new Failure('authority-invalid', `the ${role} has no key in ${where.folder}; \`writgate init\` makes it`, {
+        cause,
+      });
     });
     const sealed = sealCredential(credential, secret, addressOf(target), publicKey, face.random);
     const { secrets } = placeOf(where.folder);
@@ -109,8 +122,11 @@ export const addSecret: AddCommand = (program, face) => {
     const path = join(secrets, `${credential}.sealed`);
     await writeFile(`${path}.${process.pid}`, `${sealed}\n`, { mode: 0o600 });
     await rename(`${path}.${process.pid}`, path);
-    answer(face, options, { credential, system, role }, () =>
-      `${credential} is sealed to the ${role}, for ${system} at ${addressOf(target).url} and nowhere else.`,
+    answer(
+      face,
+      options,
+      { credential, system, role },
+      () => `${credential} is sealed to the ${role}, for ${system} at ${addressOf(target).url} and nowhere else.`,
     );
   });
 };

@@ -23,13 +23,18 @@ export interface Session {
   follow<Result>(route: Route, signal: AbortSignal): Promise<Result>;
 }
 
+const AWAY = 'control went away before it had answered; `writgate status` says where things stand';
+
 interface ProblemBody {
   readonly code?: string;
   readonly detail?: string;
 }
 
 const failureOf = ({ code, detail }: ProblemBody): Failure =>
-  new Failure(code !== undefined && Object.hasOwn(CODES, code) ? (code as Code) : 'internal', detail ?? 'no reason was given');
+  new Failure(
+    code !== undefined && Object.hasOwn(CODES, code) ? (code as Code) : 'internal',
+    detail ?? 'no reason was given',
+  );
 
 /** Runs `work` against the roles of this data folder, and stops afterwards what it had to start. */
 export async function withSession<T>(where: Where, face: Face, work: (session: Session) => Promise<T>): Promise<T> {
@@ -101,10 +106,13 @@ function sessionOver(client: Client, face: Face): Session {
             else return line.result;
           }
         }
+      } catch (thrown) {
+        if (thrown instanceof Failure || signal.aborted) throw thrown;
+        throw new Failure('peer-lost', AWAY, { cause: thrown });
       } finally {
         progress.end();
       }
-      throw new Failure('peer-lost', 'control went away before it had answered; `writgate status` says where things stand');
+      throw new Failure('peer-lost', AWAY);
     },
   };
 }

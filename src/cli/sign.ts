@@ -24,7 +24,12 @@ export const addSign: AddCommand = (program, face) => {
       signings.push(await addSignature(file, signer, roster));
     }
     answer(face, options, signings, (all) =>
-      all.map(({ what, by, signed, need }) => `${what}: signed by ${by}; ${signed.length} of ${need} have (${signed.join(', ')})`).join('\n'),
+      all
+        .map(
+          ({ what, by, signed, need }) =>
+            `${what}: signed by ${by}; ${signed.length} of ${need} have (${signed.join(', ')})`,
+        )
+        .join('\n'),
     );
     if (signings.some(({ signed, need }) => signed.length < need)) exitWith(4);
   });

@@ -6,11 +6,9 @@ import { withSession } from './session.ts';
 import { type GlobalOptions, tellDiffering, whereOf } from './where.ts';
 
 export const addStatus: AddCommand = (program, face) => {
-  describe(
-    program.command('status').description('Show where everything stands, alarms first'),
-    'writgate status',
-    { 5: 'a change is contradicted by what its target shows' },
-  ).action(async (options: GlobalOptions) => {
+  describe(program.command('status').description('Show where everything stands, alarms first'), 'writgate status', {
+    5: 'a change is contradicted by what its target shows',
+  }).action(async (options: GlobalOptions) => {
     const where = await whereOf(options);
     await tellDiffering(where, face);
     const status = await withSession(where, face, (session) => session.ask<Status>('status'));

@@ -1,7 +1,15 @@
 /** The writgate.yaml that `writgate init` writes: small enough to read whole, and each part says what it is for. */
 
 /** @param owner person id @param expires date until which the envelope holds */
-export const configTemplate = ({ tenant, owner, expires }: { tenant: string; owner: string; expires: string }): string => `\
+export const configTemplate = ({
+  tenant,
+  owner,
+  expires,
+}: {
+  tenant: string;
+  owner: string;
+  expires: string;
+}): string => `\
 # Writgate's configuration. This file proposes; what is in force is the copy that people signed (writgate authority).
 # After an edit: writgate check, then writgate authority approve.
 version: 1

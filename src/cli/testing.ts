@@ -12,7 +12,10 @@ export interface Told {
 }
 
 /** Runs one command line. @param input what comes on stdin */
-export async function tell(args: readonly string[], over: Partial<Face> & { readonly input?: string } = {}): Promise<Told> {
+export async function tell(
+  args: readonly string[],
+  over: Partial<Face> & { readonly input?: string } = {},
+): Promise<Told> {
   const out: string[] = [];
   const err: string[] = [];
   const { input = '', ...rest } = over;

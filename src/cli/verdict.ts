@@ -1,15 +1,15 @@
 /** A person's signed verdict over a plan: what he saw is what he signs, worked out here and not taken from the server. */
-import { phrase } from '../approval/phrase.ts';
-import { challenge, parseRequest, signVerdict, type Verdict } from '../approval/request.ts';
-import { checkSshSignature } from '../approval/sshsig.ts';
-import { APPROVAL_NAMESPACE } from '../approval/request.ts';
+
 import { readFile } from 'node:fs/promises';
 import type { PlanShown } from '../api/contract.ts';
+import { phrase } from '../approval/phrase.ts';
+import { APPROVAL_NAMESPACE, challenge, parseRequest, signVerdict, type Verdict } from '../approval/request.ts';
+import { checkSshSignature } from '../approval/sshsig.ts';
 import { sha256 } from '../canonical.ts';
 import { Failure } from '../errors.ts';
 import { planDigest } from '../plan/change.ts';
-import { clean } from './draw/text.ts';
 import { drawAsked, drawShown } from './draw/show.ts';
+import { clean } from './draw/text.ts';
 import { askYes, type Face } from './face.ts';
 import { type KeyOptions, personSigner } from './key.ts';
 import type { Session } from './session.ts';
@@ -28,7 +28,8 @@ export type Request = NonNullable<PlanShown['request']>;
 
 /** That plan, request, phrase and digests belong together. @throws Failure `approval-form` when they do not */
 export function checkShown({ header, digest, changes, request }: PlanShown): Request {
-  if (request === null) throw new Failure('wrong-use', `${header.plan} needs no signature; \`writgate run\` carries it`);
+  if (request === null)
+    throw new Failure('wrong-use', `${header.plan} needs no signature; \`writgate run\` carries it`);
   const asked = parseRequest(request.bytes);
   const faults = [
     [planDigest(header) === digest, 'the plan is not the one of its digest'],
@@ -39,7 +40,11 @@ export function checkShown({ header, digest, changes, request }: PlanShown): Req
     [phrase(sha256(request.bytes)) === request.phrase, 'the phrase is another request’s'],
   ] as const;
   const fault = faults.find(([holds]) => !holds);
-  if (fault) throw new Failure('approval-form', `what control shows does not hold together: ${fault[1]}; sign nothing, and look at its machine`);
+  if (fault)
+    throw new Failure(
+      'approval-form',
+      `what control shows does not hold together: ${fault[1]}; sign nothing, and look at its machine`,
+    );
   return request;
 }
 
@@ -57,18 +62,25 @@ export async function giveVerdict(
   if (!options.json) face.out(drawShown(clean(shown), face.paint));
   const candidates = request.candidates.map(({ person }) => person);
   const [person, armored] =
-    options.signature === undefined
-      ? await signHere(request)
-      : await signedElsewhere(options.signature);
+    options.signature === undefined ? await signHere(request) : await signedElsewhere(options.signature);
 
   async function signHere({ bytes }: Request): Promise<readonly [string, string]> {
-    const { person, signer } = await personSigner(options, roster, request.verdict === 'waiting' ? candidates : null, face);
+    const { person, signer } = await personSigner(
+      options,
+      roster,
+      request.verdict === 'waiting' ? candidates : null,
+      face,
+    );
     await confirm(person);
     return [person, await signVerdict(signer, verdict, bytes)];
   }
   async function signedElsewhere(file: string): Promise<readonly [string, string]> {
     const text = await readFile(file, 'utf8');
-    const check = checkSshSignature({ armored: text, namespace: APPROVAL_NAMESPACE, message: challenge(verdict, request.bytes) });
+    const check = checkSshSignature({
+      armored: text,
+      namespace: APPROVAL_NAMESPACE,
+      message: challenge(verdict, request.bytes),
+    });
     if (!check.ok) throw new Failure('not-approved', `${file} is no signature that would count: ${check.reason}`);
     const holder = roster.holders.get(check.publicKey.text);
     if (!holder) throw new Failure('not-approved', `${file} is signed with a key that is in no roster`);
@@ -76,7 +88,8 @@ export async function giveVerdict(
   }
   async function confirm(who: string): Promise<void> {
     if (options.yes) return;
-    if (!face.canAsk) throw new Failure('wrong-use', 'nobody sits at this terminal to confirm; --yes signs without a question');
+    if (!face.canAsk)
+      throw new Failure('wrong-use', 'nobody sits at this terminal to confirm; --yes signs without a question');
     face.out(`\n${drawAsked(shown.header.plan, request, shown.changes.length, face.paint)}`);
     if (!(await askYes(`${verdict === 'approve' ? 'Approve' : 'Refuse'} ${shown.header.plan} as ${who}?`))) {
       throw new Failure('wrong-use', 'nothing was signed');
@@ -99,5 +112,8 @@ async function planToSign(session: Session, plan: string, { overLimit }: Verdict
   if (shown.summary.state !== 'refused') return shown;
   if (overLimit) return session.ask<PlanShown>('overLimit', { plan });
   const [first] = shown.summary.refusal;
-  throw new Failure('plan-refused', `${shown.header.plan} refused itself: ${first?.message}; if that is right, add --over-limit`);
+  throw new Failure(
+    'plan-refused',
+    `${shown.header.plan} refused itself: ${first?.message}; if that is right, add --over-limit`,
+  );
 }

@@ -30,7 +30,11 @@ const DEFAULT_FOLDER = '.writgate';
 export async function whereOf({ config }: GlobalOptions): Promise<Where> {
   const configFile = resolve(config);
   const text = await readFile(configFile, 'utf8').catch((cause) => {
-    throw new Failure('config-invalid', `there is no ${config}; go to its folder, name it with --config, or run \`writgate init\``, { cause });
+    throw new Failure(
+      'config-invalid',
+      `there is no ${config}; go to its folder, name it with --config, or run \`writgate init\``,
+      { cause },
+    );
   });
   return { configFile, folder: resolvePath(dirname(configFile), dataOf(text)) };
 }

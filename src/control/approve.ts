@@ -11,7 +11,7 @@ import { Failure } from '../errors.ts';
 import { connectorFor, dutyOf } from '../gateway/scope.ts';
 import { type Leaf, signedQuorumOf } from '../plan/change.ts';
 import type { Queryable } from '../store/database.ts';
-import { type ChangeRow, move, type PlanRow, readChanges, readPlans } from './rows.ts';
+import { type ChangeRow, frozenPlan, move, type PlanRow, readPlans } from './rows.ts';
 import type { World } from './world.ts';
 
 export interface StoredRequest {
@@ -153,13 +153,8 @@ export async function approve(world: World, changes: readonly ChangeRow[]): Prom
         await step('approved', null);
         continue;
       }
-      const all = await readChanges(tx, tenant, plan.number);
-      const { approvals } = await standingOf(
-        tx,
-        world,
-        plan,
-        all.map(({ leaf }) => leaf),
-      );
+      const { leaves } = await frozenPlan(tx, tenant, plan);
+      const { approvals } = await standingOf(tx, world, plan, leaves);
       if (approvals.verdict === 'approved') await step('approved', null);
       else if (approvals.verdict === 'refused') await step('refused', `refused by ${approvals.by.join(', ')}`);
       else {

@@ -2,11 +2,10 @@
 import { digestOf } from '../canonical.ts';
 import { isoTime } from '../clock.ts';
 import type { DecisionInput } from '../decision/decide.ts';
-import { treeOf } from '../plan/make.ts';
 import { sealWrit, WRIT_LIFETIME_MS, type WritBody } from '../writ/writ.ts';
 import { standingOf } from './approve.ts';
 import { decisionInput, readEvidence } from './decide.ts';
-import { type ChangeRow, move, readChanges, readPlans } from './rows.ts';
+import { type ChangeRow, frozenPlan, move, readPlans } from './rows.ts';
 import type { World } from './world.ts';
 
 /** A contradicted change is tried again at most this often; then a person has to look. */
@@ -54,17 +53,8 @@ export async function permit(world: World, changes: readonly ChangeRow[]): Promi
       if (going.length === 0) return null;
 
       // Proofs need the whole plan's leaves; the writ carries only those of its own changes.
-      const all = await readChanges(tx, tenant, number);
-      const tree = treeOf(all.map(({ leaf }) => leaf));
-      const standing =
-        plan.people === 0
-          ? null
-          : await standingOf(
-              tx,
-              world,
-              plan,
-              all.map(({ leaf }) => leaf),
-            );
+      const { leaves, tree } = await frozenPlan(tx, tenant, plan);
+      const standing = plan.people === 0 ? null : await standingOf(tx, world, plan, leaves);
       const now = clock.now();
       const body: WritBody = {
         v: 1,

@@ -1,6 +1,8 @@
 /** Changes and plans as the store has them, and the one way in which a change goes to its next stage. */
 import { type Clock, type Instant, isoTime } from '../clock.ts';
+import type { Tree } from '../ledger/tree.ts';
 import { type Leaf, type PlanHeader, parseLeaf, type Stage } from '../plan/change.ts';
+import { treeOf } from '../plan/make.ts';
 import type { Queryable } from '../store/database.ts';
 
 export interface ChangeRow {
@@ -45,6 +47,7 @@ export async function readyChanges(
   stages: readonly Stage[],
   now: Instant,
   limit: number,
+  except: ReadonlySet<string>,
 ): Promise<readonly ChangeRow[]> {
   const rows = await db.query<StoredChange>(
     `select c.plan, c.seq, c.leaf, c.stage, c.writ, c.attempt
@@ -60,9 +63,9 @@ export async function readyChanges(
                                     and (b.effect in ('revoke', 'disable', 'delete')
                                          or (b.system = c.system and b.login = c.login and b.effect in ('create', 'enable'))))))
       order by c.plan, c.seq limit $4`,
-    [tenant, stages, isoTime(now), limit],
+    [tenant, stages, isoTime(now), limit + except.size],
   );
-  return rows.map(toChange);
+  return rows.filter((row) => !except.has(changeId(row))).map(toChange);
 }
 
 export async function readChanges(db: Queryable, tenant: string, plan: number): Promise<readonly ChangeRow[]> {
@@ -71,6 +74,23 @@ export async function readChanges(db: Queryable, tenant: string, plan: number): 
     [tenant, plan],
   );
   return rows.map(toChange);
+}
+
+/** What a plan froze: its leaves never change, so that those of the last few plans are kept. */
+const frozen = new Map<string, { readonly leaves: readonly Leaf[]; readonly tree: Tree }>();
+const FROZEN_KEPT = 8;
+
+export async function frozenPlan(db: Queryable, tenant: string, plan: PlanRow) {
+  const known = frozen.get(plan.digest);
+  if (known) return known;
+  const leaves = (await readChanges(db, tenant, plan.number)).map(({ leaf }) => leaf);
+  const read = { leaves, tree: treeOf(leaves) };
+  frozen.set(plan.digest, read);
+  for (const digest of frozen.keys()) {
+    if (frozen.size <= FROZEN_KEPT) break;
+    frozen.delete(digest);
+  }
+  return read;
 }
 
 export async function readPlans(

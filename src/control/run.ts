@@ -1,6 +1,7 @@
 /**
- * `writgate run`: carries what is permitted to verification. One loop for each stage, so that the first change is being
- * verified while the last one is still being decided; all of them only call `advance`.
+ * `writgate run`: carries what is permitted to verification. One question finds everything that may move; what waits for
+ * somebody else goes on in small groups side by side, so that the first change is being verified while the last one is
+ * still being applied. All of it only calls `advance`.
  */
 import { advance, MOVING } from '../advance.ts';
 import { isoTime } from '../clock.ts';
@@ -8,20 +9,32 @@ import type { Stage } from '../plan/change.ts';
 import { changeId, closePlans, readyChanges } from './rows.ts';
 import type { World } from './world.ts';
 
-/** How many changes are at one station at a time: enough to keep targets busy, few enough to stop quickly. */
-const AT_ONCE: Readonly<Partial<Record<Stage, number>>> = { permitted: 96, waiting: 96, applied: 96, inconclusive: 96 };
-const WIDE = 1000;
-/** Where each change waits for somebody else, they go on in small groups, so that a slow one holds up few. */
-const GROUP: Readonly<Partial<Record<Stage, number>>> = { permitted: 8, waiting: 8, applied: 8, inconclusive: 8 };
+/** How many changes may be in hand at one stage, and how many go together. */
+interface Width {
+  readonly most: number;
+  readonly group: number;
+}
+/** Where each change waits for a target: enough to keep targets busy, few enough to stop quickly. */
+const NARROW: Width = { most: 96, group: 8 };
+const WIDE: Width = { most: 1000, group: 1000 };
+const WIDTH: Readonly<Partial<Record<Stage, Width>>> = {
+  permitted: NARROW,
+  waiting: NARROW,
+  applied: NARROW,
+  inconclusive: NARROW,
+};
+const widthOf = (stage: Stage): Width => WIDTH[stage] ?? WIDE;
 
 export interface RunReport {
-  /** Changes by the stage in which they are now, of plans that were touched. */
+  /** Steps made: a change that goes from decided to verified makes four. */
   readonly moved: number;
   readonly tookMs: number;
 }
 
 /** How long `run` waits for a change that is due soon, before it leaves it to the next run. */
 const PATIENCE_MS = 5_000;
+/** Least time between two questions: what becomes ready in between is found by one. */
+const GATHER_MS = 8;
 
 export async function run(
   world: World,
@@ -30,82 +43,69 @@ export async function run(
   const { database, authority, clock } = world;
   const { tenant } = authority;
   const startedAt = clock.now();
+  const inHand = new Map<Stage, Set<string>>(MOVING.map((stage) => [stage, new Set()]));
+  const held = () => [...inHand.values()].reduce((sum, set) => sum + set.size, 0);
   let moved = 0;
-  /** Questions that are being asked, and changes that are in somebody's hand: while there are any, more may come. */
-  let busy = 0;
-  let idleSince = clock.now();
-
-  /** Wakes every station: something has gone a stage further. */
+  let failure: unknown = null;
   let wake = (): void => undefined;
-  let woken = new Promise<void>((resolve) => {
-    wake = resolve;
-  });
-  function bump(): void {
-    wake();
-    woken = new Promise((resolve) => {
+
+  function take(stage: Stage, group: Awaited<ReturnType<typeof readyChanges>>): void {
+    const hand = inHand.get(stage);
+    for (const change of group) hand?.add(changeId(change));
+    void advance(world, group)
+      .then(
+        () => {
+          moved += group.length;
+          options.progress(moved);
+        },
+        (thrown) => {
+          failure ??= thrown;
+        },
+      )
+      .finally(() => {
+        for (const change of group) hand?.delete(changeId(change));
+        wake();
+      });
+  }
+
+  for (;;) {
+    const woken = new Promise<void>((resolve) => {
       wake = resolve;
     });
-  }
-
-  async function station(stage: Stage): Promise<void> {
-    const inHand = new Set<string>();
-    const most = AT_ONCE[stage] ?? WIDE;
-    const groupOf = GROUP[stage] ?? WIDE;
-    let failure: unknown = null;
-    for (;;) {
-      if (failure !== null) throw failure;
-      if (options.signal.aborted && inHand.size === 0) return;
-      const news = woken;
-      busy++;
-      const before = new Set(inHand);
-      const full = options.signal.aborted || inHand.size > most / 2;
-      const found = full ? [] : await readyChanges(database, tenant, [stage], clock.now(), most);
-      // What was in hand when the question was asked may have moved on since.
-      const ready = found.filter((change) => !before.has(changeId(change)) && !inHand.has(changeId(change)));
-      for (let at = 0; at < ready.length; at += groupOf) {
-        const group = ready.slice(at, at + groupOf);
-        for (const change of group) inHand.add(changeId(change));
-        busy += group.length;
-        void advance(world, group)
-          .then(
-            () => {
-              moved += group.length;
-              options.progress(moved);
-            },
-            (thrown) => {
-              failure = thrown;
-            },
-          )
-          .finally(() => {
-            for (const change of group) inHand.delete(changeId(change));
-            busy -= group.length;
-            idleSince = clock.now();
-            bump();
-          });
-      }
-      busy--;
-      if (ready.length > 0 || inHand.size > 0) {
-        idleSince = clock.now();
-        await Promise.race([news, clock.sleep(100)]);
-        continue;
-      }
-      // Everybody is idle: done, unless something is due in a moment.
-      if (busy === 0 && clock.now() - idleSince > 60 && !(await dueSoon())) return bump();
-      await Promise.race([news, clock.sleep(30)]);
+    if (failure !== null || options.signal.aborted) {
+      if (held() === 0) break;
+      await woken;
+      continue;
     }
+    // What is in hand when the question is asked may have moved on when the answer comes, and is not taken twice.
+    const before = new Set([...inHand.values()].flatMap((set) => [...set]));
+    const open = MOVING.filter((stage) => (inHand.get(stage)?.size ?? 0) <= widthOf(stage).most / 2);
+    const found = await readyChanges(database, tenant, open, clock.now(), WIDE.most, before);
+    for (const stage of open) {
+      const { most, group } = widthOf(stage);
+      const ready = found.filter((change) => change.stage === stage).slice(0, most);
+      for (let at = 0; at < ready.length; at += group) take(stage, ready.slice(at, at + group));
+    }
+    if (held() === 0) {
+      const soon = await dueSoon(world, Math.max(startedAt + PATIENCE_MS, clock.now() + 1_000));
+      if (soon === null) break;
+      await clock.sleep(Math.max(20, soon - clock.now()));
+      continue;
+    }
+    await woken;
+    await clock.sleep(GATHER_MS);
   }
-
-  async function dueSoon(): Promise<boolean> {
-    const [row] = await database.query<{ soon: boolean }>(
-      `select exists (select 1 from change c join plan p on p.tenant = c.tenant and p.number = c.plan
-                       where c.tenant = $1 and p.state = 'open' and c.stage in ('waiting', 'inconclusive')
-                         and c.next_at <= $2 and c.next_at > $3) as soon`,
-      [tenant, isoTime(Math.max(startedAt + PATIENCE_MS, clock.now() + 1_000)), isoTime(clock.now())],
-    );
-    return row?.soon ?? false;
-  }
-
-  await Promise.all(MOVING.map(station));
   await database.tx((tx) => closePlans(tx, tenant));
+  if (failure !== null) throw failure;
   return { moved, tookMs: clock.now() - startedAt };
+}
+
+/** When the next change is due that is worth waiting for, or null. */
+async function dueSoon({ database, authority, clock }: World, until: number): Promise<number | null> {
+  const { at } = await database.one<{ at: Date | null }>(
+    `select min(c.next_at) as at from change c join plan p on p.tenant = c.tenant and p.number = c.plan
+      where c.tenant = $1 and p.state = 'open' and c.stage in ('waiting', 'inconclusive') and c.next_at between $3 and $2`,
+    [authority.tenant, isoTime(until), isoTime(clock.now())],
+  );
+  return at === null ? null : at.getTime();
 }

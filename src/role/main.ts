@@ -64,7 +64,12 @@ const CLOSE_WITHIN_MS = 5_000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { folder: { type: 'string' }, config: { type: 'string' }, listen: { type: 'string' }, wait: { type: 'boolean' } },
+  options: {
+    folder: { type: 'string' },
+    config: { type: 'string' },
+    listen: { type: 'string' },
+    wait: { type: 'boolean' },
+  },
 });
 const [role = ''] = positionals;
 const log = pino({ name: role, level: 'warn' }, pino.destination({ dest: 2, sync: true }));

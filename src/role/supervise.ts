@@ -126,7 +126,13 @@ export function supervise(options: SuperviseOptions): Supervised {
     const recent = [...(deaths.get(role) ?? []), now].filter((at) => now - at < DEATH_WINDOW_MS);
     deaths.set(role, recent);
     if (recent.length > MOST_DEATHS) {
-      return fail(new Failure('internal', `the ${role} died ${recent.length} times in a minute (${how}); its words are in ${join(folder, 'log', `${role}.log`)}`));
+      fail(
+        new Failure(
+          'internal',
+          `the ${role} died ${recent.length} times in a minute (${how}); its words are in ${join(folder, 'log', `${role}.log`)}`,
+        ),
+      );
+      return;
     }
     const pauseMs = FIRST_PAUSE_MS * 2 ** (recent.length - 1);
     onLine('supervisor', `the ${role} ended (${how}); starting it again in ${pauseMs} ms`);

@@ -5,7 +5,12 @@ import { counted, type Paint, table } from './text.ts';
 export function drawAdoptable(system: string, accounts: readonly Adoptable[], paint: Paint): string {
   if (accounts.length === 0) return `No unmanaged accounts on ${system}.`;
   const rows = table(
-    accounts.map(({ login, state, person, name, why }) => [login, state, person === null ? 'nobody' : `${name} (${person})`, why]),
+    accounts.map(({ login, state, person, name, why }) => [
+      login,
+      state,
+      person === null ? 'nobody' : `${name} (${person})`,
+      why,
+    ]),
     2,
     [24, 10, 32],
   );
@@ -14,6 +19,8 @@ export function drawAdoptable(system: string, accounts: readonly Adoptable[], pa
     `${counted(accounts.length, 'unmanaged account')} on ${system}, ${theirs} of which belong to exactly one person:`,
     ...rows.map((row, index) => (accounts[index]?.person === null ? paint.dim(row) : row)),
     'Nothing was changed.',
-    ...(theirs > 0 ? [`Next: writgate adopt ${system} --all · writgate adopt ${system} LOGIN · writgate protect ${system} LOGIN`] : [`Next: writgate protect ${system} LOGIN`]),
+    ...(theirs > 0
+      ? [`Next: writgate adopt ${system} --all · writgate adopt ${system} LOGIN · writgate protect ${system} LOGIN`]
+      : [`Next: writgate protect ${system} LOGIN`]),
   ].join('\n');
 }

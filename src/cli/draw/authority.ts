@@ -13,7 +13,11 @@ export function drawDifferences(differences: readonly Difference[], paint: Paint
       if (after === undefined) return paint.remove(`- ${path}: ${shown(before)}`);
       const one = `~ ${path}: ${shown(before)} → ${shown(after)}`;
       if (one.length <= WIDTH) return paint.warn(one);
-      return [paint.warn(`~ ${path}:`), paint.remove(`    - ${shown(before)}`), paint.add(`    + ${shown(after)}`)].join('\n');
+      return [
+        paint.warn(`~ ${path}:`),
+        paint.remove(`    - ${shown(before)}`),
+        paint.add(`    + ${shown(after)}`),
+      ].join('\n');
     })
     .join('\n');
 }

@@ -28,7 +28,11 @@ export function paintOf({ effect }: Pick<ChangeSummary, 'effect'>, paint: Paint)
 const MECHANISMS: Readonly<Record<string, string>> = { '@connections': 'open connections' };
 
 /** `staff → sjacobs`, `account sjacobs`, `open connections of lgarcia`. */
-export function whatOf({ effect, entitlement, login }: Pick<ChangeSummary, 'effect' | 'entitlement' | 'login'>): string {
+export function whatOf({
+  effect,
+  entitlement,
+  login,
+}: Pick<ChangeSummary, 'effect' | 'entitlement' | 'login'>): string {
   switch (effect) {
     case 'grant':
     case 'revoke':

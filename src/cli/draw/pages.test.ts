@@ -15,10 +15,29 @@ const fits = (text: string): void => {
 };
 
 const TRACE: Trace = {
-  change: changeOf({ change: 'P8.1', system: 'corp', login: 'lgarcia', effect: 'revoke', entitlement: 'finance', stage: 'inconclusive', name: 'Luis Garcia', subject: 'hr:4' }),
+  change: changeOf({
+    change: 'P8.1',
+    system: 'corp',
+    login: 'lgarcia',
+    effect: 'revoke',
+    entitlement: 'finance',
+    stage: 'inconclusive',
+    name: 'Luis Garcia',
+    subject: 'hr:4',
+  }),
   lines: [
-    { station: 'trigger', text: 'hr:4  line 5  raw sha256:9f3a0c1d…  as of 06:00, fresh, attested by the gateway', entry: 471, at: null },
-    { station: 'cause', text: `rule finance no longer true; ${'no other cause holds it '.repeat(5)}`.trim(), entry: 473, at: null },
+    {
+      station: 'trigger',
+      text: 'hr:4  line 5  raw sha256:9f3a0c1d…  as of 06:00, fresh, attested by the gateway',
+      entry: 471,
+      at: null,
+    },
+    {
+      station: 'cause',
+      text: `rule finance no longer true; ${'no other cause holds it '.repeat(5)}`.trim(),
+      entry: 473,
+      at: null,
+    },
     { station: 'approval', text: 'none needed: envelope v3, roster v1', entry: null, at: null },
     { station: 'status', text: 'OPEN: 1 of 2 mechanisms unproven, next look in 1 min', entry: null, at: null },
   ],
@@ -41,7 +60,16 @@ const STATUS: Status = {
   tenant: 'acme',
   demo: true,
   separation: 'none',
-  feeds: [{ feed: 'hr', verdict: 'accepted', asOf: '2027-01-04T06:00:00.000Z', asOfKind: 'signed', receivedAt: '2027-01-04T08:59:00.000Z', records: 107 }],
+  feeds: [
+    {
+      feed: 'hr',
+      verdict: 'accepted',
+      asOf: '2027-01-04T06:00:00.000Z',
+      asOfKind: 'signed',
+      receivedAt: '2027-01-04T08:59:00.000Z',
+      records: 107,
+    },
+  ],
   systems: [{ system: 'crm', managed: 103, unmanaged: 4, protected: 1 }],
   people: { active: 103, left: 4 },
   stages: { verified: 210, contradicted: 1 },
@@ -51,7 +79,13 @@ const STATUS: Status = {
       change: 'P6.3',
       effect: 'disable',
       stage: 'contradicted',
-      verification: { verdict: 'contradicted', mechanism: 'account', saw: 'the account is active', path: 'GET', presented: null },
+      verification: {
+        verdict: 'contradicted',
+        mechanism: 'account',
+        saw: 'the account is active',
+        path: 'GET',
+        presented: null,
+      },
     }),
   ],
   limits: { grants: { used: 3, of: 50 }, removals: { used: 2, of: null } },
@@ -99,8 +133,22 @@ const PERSON: PersonShown = {
       state: 'active',
       management: 'managed',
       holds: [
-        { entitlement: 'payroll-admin', since: '2027-01-04T08:00:00.000Z', causes: ['request R1 by 103'], until: '2027-01-04T17:00:00.000Z', change: 'P9.1', approvedBy: ['101', '102'] },
-        { entitlement: 'old-group', since: '2027-01-04T08:00:00.000Z', causes: [], until: null, change: null, approvedBy: [] },
+        {
+          entitlement: 'payroll-admin',
+          since: '2027-01-04T08:00:00.000Z',
+          causes: ['request R1 by 103'],
+          until: '2027-01-04T17:00:00.000Z',
+          change: 'P9.1',
+          approvedBy: ['101', '102'],
+        },
+        {
+          entitlement: 'old-group',
+          since: '2027-01-04T08:00:00.000Z',
+          causes: [],
+          until: null,
+          change: null,
+          approvedBy: [],
+        },
       ],
     },
   ],
@@ -125,8 +173,22 @@ test('whose an account is, is only said where it is known', () => {
   const drawn = drawAdoptable(
     'crm',
     [
-      { system: 'crm', login: 'bbrook', state: 'active', person: 'p2', name: 'Ben Brook', why: 'userName == person.login' },
-      { system: 'crm', login: 'svc-old', state: 'active', person: null, name: null, why: 'nobody fits userName == person.login' },
+      {
+        system: 'crm',
+        login: 'bbrook',
+        state: 'active',
+        person: 'p2',
+        name: 'Ben Brook',
+        why: 'userName == person.login',
+      },
+      {
+        system: 'crm',
+        login: 'svc-old',
+        state: 'active',
+        person: null,
+        name: null,
+        why: 'nobody fits userName == person.login',
+      },
     ],
     PLAIN,
   );
@@ -137,7 +199,11 @@ test('whose an account is, is only said where it is known', () => {
 
 test('an edit of the file is shown place by place, and nothing of it is cut', () => {
   const before = { limits: { grants: { count: 50 } }, targets: { crm: { scim: 'https://a' } } };
-  const after = { limits: { grants: { count: 5000 } }, targets: { crm: { scim: `https://${'evil'.repeat(40)}` } }, envelope: { expires: '2099-01-01' } };
+  const after = {
+    limits: { grants: { count: 5000 } },
+    targets: { crm: { scim: `https://${'evil'.repeat(40)}` } },
+    envelope: { expires: '2099-01-01' },
+  };
   const found = differences(before, after);
   const drawn = drawDifferences(found, PLAIN);
   expect(drawn).toContain('+ envelope: {"expires":"2099-01-01"}');
@@ -149,7 +215,10 @@ test('an edit of the file is shown place by place, and nothing of it is cut', ()
 
 test('evidence that does not hold tells no story', () => {
   const story = [{ station: 'verified', text: 'all is well', at: NOW, entry: 1 }] as never;
-  const drawn = drawReport({ ok: false, findings: [{ code: 'tuple', message: 'another account' }], verdict: null, story, demo: true }, PLAIN);
+  const drawn = drawReport(
+    { ok: false, findings: [{ code: 'tuple', message: 'another account' }], verdict: null, story, demo: true },
+    PLAIN,
+  );
   expect(drawn).toContain('tuple: another account');
   expect(drawn).toContain('DOES NOT HOLD');
   expect(drawn).not.toContain('all is well');

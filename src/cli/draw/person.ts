@@ -4,7 +4,9 @@ import { causeOf } from './change.ts';
 import { type Paint, wrap } from './text.ts';
 
 export function drawPerson(person: PersonShown, paint: Paint): string {
-  const known = Object.entries(person.attributes).filter(([name, value]) => name !== 'name' && value !== null && value !== '');
+  const known = Object.entries(person.attributes).filter(
+    ([name, value]) => name !== 'name' && value !== null && value !== '',
+  );
   const lines = [
     `${paint.bold(person.name)}  ${person.person}  ${person.state}`,
     ...wrap(known.map(([name, value]) => `${name} ${value}`).join(' · '), '  '),
@@ -12,11 +14,14 @@ export function drawPerson(person: PersonShown, paint: Paint): string {
       wrap(`${feed}:${key}  ${state}${quarantine === null ? '' : `  QUARANTINED: ${quarantine}`}`, '  '),
     ),
   ];
-  if (person.terminated !== null) lines.push(...wrap(`terminated ahead of HR: ${person.terminated}`, '  ').map(paint.remove));
+  if (person.terminated !== null)
+    lines.push(...wrap(`terminated ahead of HR: ${person.terminated}`, '  ').map(paint.remove));
   if (person.accounts.length === 0) lines.push('No accounts.');
   for (const { system, login, state, management, holds } of person.accounts) {
     lines.push(`${system}  ${login}  ${state}${management === 'managed' ? '' : `, ${management}`}`);
-    const widths = [0, 1].map((column) => Math.max(0, ...holds.map((held) => [held.entitlement, causesOf(held)][column]?.length ?? 0)));
+    const widths = [0, 1].map((column) =>
+      Math.max(0, ...holds.map((held) => [held.entitlement, causesOf(held)][column]?.length ?? 0)),
+    );
     for (const held of holds) {
       const { since, until, change, approvedBy } = held;
       const rest = [
@@ -24,7 +29,12 @@ export function drawPerson(person: PersonShown, paint: Paint): string {
         until === null ? '' : `until ${until.slice(0, 16).replace('T', ' ')}`,
         approvedBy.length === 0 ? '' : `signed by ${approvedBy.join(', ')}`,
       ].filter((text) => text !== '');
-      const cells = [held.entitlement.padEnd(widths[0] ?? 0), `since ${since.slice(0, 10)}`, causesOf(held).padEnd(widths[1] ?? 0), rest.join(', ')];
+      const cells = [
+        held.entitlement.padEnd(widths[0] ?? 0),
+        `since ${since.slice(0, 10)}`,
+        causesOf(held).padEnd(widths[1] ?? 0),
+        rest.join(', '),
+      ];
       lines.push(...wrap(cells.join('  '), '  ', 6));
     }
   }

@@ -38,7 +38,15 @@ test('a planning is a readable diff', () => {
 
 test('no line is wider than the page, whatever the names', () => {
   const long = 'x'.repeat(60);
-  const wide = planOf({ changes: [changeOf({ login: `${long}@acme.example`, cause: `request ${long} ${long}`, name: 'Maximiliane Wolfeschlegelsteinhausenbergerdorff' })] });
+  const wide = planOf({
+    changes: [
+      changeOf({
+        login: `${long}@acme.example`,
+        cause: `request ${long} ${long}`,
+        name: 'Maximiliane Wolfeschlegelsteinhausenbergerdorff',
+      }),
+    ],
+  });
   for (const line of lines(drawPlanned({ ...PLANNED, plans: [...PLANS, wide] }, NOW, PLAIN))) {
     // A single word that is longer than the page stays whole: it may be what people sign.
     if (!line.includes(long)) expect(line.length, line).toBeLessThanOrEqual(WIDTH);
@@ -47,7 +55,15 @@ test('no line is wider than the page, whatever the names', () => {
 
 test('nothing of a change is cut: people sign it', () => {
   const login = `${'l'.repeat(70)}@acme.example`;
-  const drawn = drawPlans([planOf({ size: 1, changes: [changeOf({ login, until: '2027-01-04T17:00:00.000Z', cause: 'request R77 by 103 for a reason' })] })], PLAIN).join('\n');
+  const drawn = drawPlans(
+    [
+      planOf({
+        size: 1,
+        changes: [changeOf({ login, until: '2027-01-04T17:00:00.000Z', cause: 'request R77 by 103 for a reason' })],
+      }),
+    ],
+    PLAIN,
+  ).join('\n');
   for (const piece of [login, '2027-01-04 17:00', 'request R77 by 103 for a reason', 'hr:105']) {
     expect(drawn.replace(/\s+/g, ' ')).toContain(piece);
   }
@@ -62,8 +78,17 @@ test('a target that could not be read is never called as it should be', () => {
 
 test('a held feed is loud and says why', () => {
   const [feed] = PLANNED.report.feeds;
-  const held = { ...feed!, verdict: 'held' as const, asOf: null, findings: [{ code: 'age', message: 'the feed is 40 h old, limit 26 h' }] };
-  const drawn = drawPlanned({ ...PLANNED, report: { ...PLANNED.report, feeds: [held], targets: [] }, plans: [] }, NOW, PLAIN);
+  const held = {
+    ...feed!,
+    verdict: 'held' as const,
+    asOf: null,
+    findings: [{ code: 'age', message: 'the feed is 40 h old, limit 26 h' }],
+  };
+  const drawn = drawPlanned(
+    { ...PLANNED, report: { ...PLANNED.report, feeds: [held], targets: [] }, plans: [] },
+    NOW,
+    PLAIN,
+  );
   expect(drawn).toMatch(/of no known age\s+HELD/);
   expect(drawn).toContain('the feed is 40 h old, limit 26 h');
   expect(drawn).not.toContain('as it should be');
@@ -78,7 +103,8 @@ test('a refused plan says all of its limits and the way out, and is not offered 
 });
 
 describe('what comes next', () => {
-  const after = (stages: Partial<Record<Stage, number>>, needs = planOf().needs) => drawNext([planOf({ stages, needs })]);
+  const after = (stages: Partial<Record<Stage, number>>, needs = planOf().needs) =>
+    drawNext([planOf({ stages, needs })]);
   const people = { role: 'security', people: 2 };
   test.each<[string, Partial<Record<Stage, number>>, typeof people | null, string[]]>([
     ['a permitted plan runs', { decided: 2 }, null, ['Next: writgate run (P7)']],
@@ -94,13 +120,25 @@ describe('what comes next', () => {
 
 test('who has to sign is said in words', () => {
   expect(needOf({ needs: null, overLimit: false })).toBe('inside envelope, no signature');
-  expect(needOf({ needs: { role: 'security', people: 2 }, overLimit: true })).toBe('needs 2 of security, over its limits');
+  expect(needOf({ needs: { role: 'security', people: 2 }, overLimit: true })).toBe(
+    'needs 2 of security, over its limits',
+  );
   expect(needOf({ needs: { role: 'owner:205', people: 1 }, overLimit: false })).toBe('needs the owner, 205');
 });
 
 test('a contradiction after a run stands under its change, and is not told as done', () => {
-  const verification = { verdict: 'contradicted', mechanism: 'account', saw: 'the account is active', path: 'GET /Users', presented: null };
-  const plan = planOf({ size: 1, stages: { contradicted: 1 }, changes: [changeOf({ effect: 'disable', stage: 'contradicted', verification })] });
+  const verification = {
+    verdict: 'contradicted',
+    mechanism: 'account',
+    saw: 'the account is active',
+    path: 'GET /Users',
+    presented: null,
+  };
+  const plan = planOf({
+    size: 1,
+    stages: { contradicted: 1 },
+    changes: [changeOf({ effect: 'disable', stage: 'contradicted', verification })],
+  });
   const drawn = drawRan({ report: { moved: 3, tookMs: 420 }, plans: [plan] }, PLAIN);
   expect(drawn).toContain('- P7.1  crm  disable account sjacobs');
   expect(drawn).toContain('CONTRADICTED: the account is active');

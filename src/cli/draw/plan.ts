@@ -21,13 +21,16 @@ export function drawPlanned({ report, plans, limits }: Planned, now: number, pai
   const unmanaged = report.targets.filter(({ counts }) => counts !== null && counts.unmanaged > 0);
   if (unmanaged.length > 0) {
     const each = unmanaged.map(({ system, counts }) => `${counts?.unmanaged} in ${system}`).join(', ');
-    lines.push(...wrap(`unmanaged accounts: ${each} (writgate adopt SYSTEM shows whose they seem to be)`, 'Left alone: '));
+    lines.push(
+      ...wrap(`unmanaged accounts: ${each} (writgate adopt SYSTEM shows whose they seem to be)`, 'Left alone: '),
+    );
   }
   for (const { system, login, person, why } of leftAlone.slice(0, SHOWN)) {
     lines.push(...wrap(`${system}, ${login ?? person}: ${why}`, 'Left alone: '));
   }
   if (leftAlone.length > SHOWN) lines.push(`Left alone: ${leftAlone.length - SHOWN} more`);
-  const isWhole = report.targets.every(({ counts }) => counts !== null) && report.feeds.every(({ verdict }) => verdict !== 'held');
+  const isWhole =
+    report.targets.every(({ counts }) => counts !== null) && report.feeds.every(({ verdict }) => verdict !== 'held');
   const rest = isWhole ? 'every account and grant is as it should be' : 'what could not be read is unknown';
   const nothing = plans.length === 0 ? `Nothing to do: ${rest}.` : 'Nothing changed in any target.';
   lines.push(`${nothing} ${drawLimits(limits)}`, ...drawNext(plans));
@@ -61,7 +64,9 @@ function drawFeed(feed: FeedReport, now: number, paint: Paint): string[] {
 /** Plans with their first changes, all in the same columns. What is longer pushes and wraps: nothing is cut from what people sign. */
 export function drawPlans(plans: readonly PlanSummary[], paint: Paint): string[] {
   const rows = plans.flatMap(({ changes }) => changes.map(cellsOf));
-  const widths = MOST.map((most, column) => Math.min(most, Math.max(0, ...rows.map((row) => row[column]?.length ?? 0))));
+  const widths = MOST.map((most, column) =>
+    Math.min(most, Math.max(0, ...rows.map((row) => row[column]?.length ?? 0))),
+  );
   return plans.flatMap((plan) => {
     const more = plan.size - plan.changes.length;
     return [
@@ -101,7 +106,11 @@ export function drawHead(plan: PlanSummary, paint: Paint): string[] {
     return [line.replace('REFUSED', paint.remove('REFUSED')), ...rest];
   }
   const state = plan.state === 'open' ? needOf(plan) : plan.state;
-  const [line = '', ...rest] = wrap(`${state.padEnd(38)}  ${standing(plan)}`, `${plan.plan.padEnd(4)} ${plan.risk.padEnd(9)} `, 4);
+  const [line = '', ...rest] = wrap(
+    `${state.padEnd(38)}  ${standing(plan)}`,
+    `${plan.plan.padEnd(4)} ${plan.risk.padEnd(9)} `,
+    4,
+  );
   return [paint.bold(line.slice(0, 15)) + line.slice(15), ...rest];
 }
 

@@ -13,11 +13,9 @@ export function drawRan({ report, plans }: Ran, paint: Paint): string {
   }
   const told = [...tally].map(([stage, count]) => `${count} ${stage}`).join(', ');
   const seconds = report.tookMs < 1000 ? `${report.tookMs} ms` : spell(report.tookMs);
-  return [
-    ...drawPlans(plans, paint),
-    `${told === '' ? 'No changes' : told}, in ${seconds}.`,
-    ...drawNext(plans),
-  ].join('\n');
+  return [...drawPlans(plans, paint), `${told === '' ? 'No changes' : told}, in ${seconds}.`, ...drawNext(plans)].join(
+    '\n',
+  );
 }
 
 export function drawStanding({ stages, ledger }: Status): string {

@@ -10,14 +10,21 @@ export function drawShown({ summary, header, digest, changes, request }: PlanSho
     '',
     ...fields([
       ['digest', digest],
-      ['made', `${header.createdAt}, from ${Object.keys(header.base.snapshots).join(', ') || 'no feed'} and targets as observed ${header.base.observedAt}`],
+      [
+        'made',
+        `${header.createdAt}, from ${Object.keys(header.base.snapshots).join(', ') || 'no feed'} and targets as observed ${header.base.observedAt}`,
+      ],
       ['policy', header.policy],
       ['authority', header.base.authority],
     ]),
   ];
   if (request === null) {
     const open = summary.state === 'open';
-    return [...lines, '', open ? `Nobody has to sign: ${needOf(summary)}.` : `Nobody can sign: the plan is ${summary.state}.`].join('\n');
+    return [
+      ...lines,
+      '',
+      open ? `Nobody has to sign: ${needOf(summary)}.` : `Nobody can sign: the plan is ${summary.state}.`,
+    ].join('\n');
   }
   return [...lines, '', ...drawRequest(summary.plan, request, paint)].join('\n');
 }
@@ -26,8 +33,13 @@ function drawRequest(plan: string, request: NonNullable<PlanShown['request']>, p
   const { need, signed, candidates, excluded, verdict } = request;
   const approved = signed.filter((each) => each.verdict === 'approve').length;
   return [
-    ...wrap(`${plan}: ${approved} of ${need} signed; ${verdict}${request.reason === null ? '' : `, ${request.reason}`}`).map(paint.bold),
-    ...signed.map((each) => `  ${each.verdict === 'approve' ? 'signed' : paint.remove('REFUSED')} by ${each.person}${each.reason === null ? '' : `: ${each.reason}`}`),
+    ...wrap(
+      `${plan}: ${approved} of ${need} signed; ${verdict}${request.reason === null ? '' : `, ${request.reason}`}`,
+    ).map(paint.bold),
+    ...signed.map(
+      (each) =>
+        `  ${each.verdict === 'approve' ? 'signed' : paint.remove('REFUSED')} by ${each.person}${each.reason === null ? '' : `: ${each.reason}`}`,
+    ),
     ...candidates.map(({ person, name, keys }) => `  may sign: ${person} ${name}  ${keys.join(' ')}`),
     ...excluded.map(({ person, why }) => paint.dim(`  not ${person}: ${why}`)),
     '',
@@ -52,7 +64,12 @@ const fields = (rows: readonly (readonly [string, string])[]): string[] =>
   rows.flatMap(([name, value]) => wrap(value, `${name.padEnd(10)}`));
 
 /** What a person reads last before he signs. */
-export const drawAsked = (plan: string, request: NonNullable<PlanShown['request']>, changes: number, paint: Paint): string =>
+export const drawAsked = (
+  plan: string,
+  request: NonNullable<PlanShown['request']>,
+  changes: number,
+  paint: Paint,
+): string =>
   [
     `You sign ${plan}, ${counted(changes, 'change')}. Compare these eight words with a second screen, where you have one:`,
     `  ${paint.bold(request.phrase)}`,

@@ -33,10 +33,7 @@ export const planOf = (over: Partial<PlanSummary> = {}): PlanSummary => ({
   refusal: [],
   critique: [],
   createdAt: '2027-01-04T08:59:00.000Z',
-  changes: [
-    changeOf(),
-    changeOf({ change: 'P7.2', effect: 'grant', entitlement: 'staff' }),
-  ],
+  changes: [changeOf(), changeOf({ change: 'P7.2', effect: 'grant', entitlement: 'staff' })],
   ...over,
 });
 
@@ -47,8 +44,26 @@ export const PLANS: readonly PlanSummary[] = [
     plan: 'P8',
     risk: 'removal',
     changes: [
-      changeOf({ change: 'P8.1', system: 'corp', login: 'lgarcia', effect: 'revoke', entitlement: 'finance', cause: 'mover 100→90', subject: 'hr:4', name: 'Luis Garcia' }),
-      changeOf({ change: 'P8.2', system: 'corp', login: 'lgarcia', effect: 'revoke', entitlement: '@connections', cause: 'mover 100→90', subject: 'hr:4', name: 'Luis Garcia' }),
+      changeOf({
+        change: 'P8.1',
+        system: 'corp',
+        login: 'lgarcia',
+        effect: 'revoke',
+        entitlement: 'finance',
+        cause: 'mover 100→90',
+        subject: 'hr:4',
+        name: 'Luis Garcia',
+      }),
+      changeOf({
+        change: 'P8.2',
+        system: 'corp',
+        login: 'lgarcia',
+        effect: 'revoke',
+        entitlement: '@connections',
+        cause: 'mover 100→90',
+        subject: 'hr:4',
+        name: 'Luis Garcia',
+      }),
     ],
   }),
   planOf({
@@ -58,7 +73,19 @@ export const PLANS: readonly PlanSummary[] = [
     stages: { decided: 1 },
     needs: { role: 'security', people: 2 },
     critique: ['gives shiggins the privileged payroll-admin without an end'],
-    changes: [changeOf({ change: 'P9.1', system: 'pay', login: 'shiggins', effect: 'grant', entitlement: 'payroll-admin', cause: 'request R1 by 103', until: '2027-01-04T17:00:00.000Z', name: 'Shelley Higgins', subject: 'hr:205' })],
+    changes: [
+      changeOf({
+        change: 'P9.1',
+        system: 'pay',
+        login: 'shiggins',
+        effect: 'grant',
+        entitlement: 'payroll-admin',
+        cause: 'request R1 by 103',
+        until: '2027-01-04T17:00:00.000Z',
+        name: 'Shelley Higgins',
+        subject: 'hr:205',
+      }),
+    ],
   }),
   planOf({
     plan: 'P10',
@@ -70,7 +97,15 @@ export const PLANS: readonly PlanSummary[] = [
       { limit: 'share', message: 'removes 45 of 107 accounts and grants (42 %), limit 5 %' },
       { limit: 'subjects', message: 'concerns 45 people, limit 20' },
     ],
-    changes: [changeOf({ change: 'P10.1', effect: 'revoke', entitlement: 'staff', cause: 'rule everyone no longer true', stage: 'planned' })],
+    changes: [
+      changeOf({
+        change: 'P10.1',
+        effect: 'revoke',
+        entitlement: 'staff',
+        cause: 'rule everyone no longer true',
+        stage: 'planned',
+      }),
+    ],
   }),
 ];
 
@@ -100,7 +135,14 @@ export const PLANNED: Planned = {
     made: [7, 8, 9, 10],
     kept: [],
     superseded: [],
-    leftAlone: [{ system: 'crm', login: 'bbrook', person: 'p2', why: 'an account of this name exists: `writgate adopt` takes it' }],
+    leftAlone: [
+      {
+        system: 'crm',
+        login: 'bbrook',
+        person: 'p2',
+        why: 'an account of this name exists: `writgate adopt` takes it',
+      },
+    ],
     took: {},
   },
   plans: PLANS,

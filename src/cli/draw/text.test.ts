@@ -41,7 +41,15 @@ test('a word longer than the page stays whole, for it may be a digest to copy', 
 });
 
 test('columns stand under each other and end without blanks', () => {
-  expect(table([['a', 'long cell', 'x'], ['bbb', 'c', '']], 2)).toEqual(['  a    long cell  x', '  bbb  c']);
+  expect(
+    table(
+      [
+        ['a', 'long cell', 'x'],
+        ['bbb', 'c', ''],
+      ],
+      2,
+    ),
+  ).toEqual(['  a    long cell  x', '  bbb  c']);
   expect(clip('abcdef', 4)).toBe('abc…');
 });
 

@@ -21,7 +21,13 @@ const sgr =
   (on: number, off: number) =>
   (text: string): string =>
     text === '' ? '' : `\u001b[${on}m${text}\u001b[${off}m`;
-export const COLOURED: Paint = { add: sgr(32, 39), remove: sgr(31, 39), warn: sgr(33, 39), dim: sgr(2, 22), bold: sgr(1, 22) };
+export const COLOURED: Paint = {
+  add: sgr(32, 39),
+  remove: sgr(31, 39),
+  warn: sgr(33, 39),
+  dim: sgr(2, 22),
+  bold: sgr(1, 22),
+};
 
 /**
  * Makes every text in an answer safe to show: control characters, line breaks and marks of direction, which names from
@@ -34,14 +40,16 @@ export function clean<T>(value: T): T {
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [clean(key), clean(each)])) as T;
 }
 
-const visible = (character: string): string =>
-  `\\u{${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}}`;
+const visible = (character: string): string => `\\u{${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}}`;
 
 export const clip = (text: string, width: number): string =>
   text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
 
 /** Rows in columns, two blanks apart. @param most widest that each column may be; the last one may have all that is left */
-export function columns(rows: readonly (readonly string[])[], most: readonly number[] = []): readonly (readonly string[])[] {
+export function columns(
+  rows: readonly (readonly string[])[],
+  most: readonly number[] = [],
+): readonly (readonly string[])[] {
   const count = Math.max(0, ...rows.map((row) => row.length));
   const widths = Array.from({ length: count }, (_, column) =>
     Math.min(most[column] ?? WIDTH, Math.max(0, ...rows.map((row) => (row[column] ?? '').length))),
