@@ -156,14 +156,15 @@ function summary(): void {
     ({ title, at }, index) => `${title.toLowerCase()} ${(((times[index + 1]?.at ?? end) - at) / 1000).toFixed(1)} s`,
   );
   console.log(`\n${paint.dim(`${spans.join(' · ')} · in all ${((end - startedAt) / 1000).toFixed(1)} s`)}`);
-  const command = 'npx writgate --config .writgate/company/writgate.yaml';
+  const where = '--config .writgate/company/writgate.yaml';
   console.log(`
 Look next
-  ${command} status                 where everything stands
-  ${command} person wgietz          what somebody has, why, by whose approval
-  ${command} trace P9.1             one change, from the raw source line to the read-back
-  ${command} evidence P9.1 -o e.json   and the same for an auditor; check it with: evidence check e.json
-  ${command} ledger check           then edit one byte of .writgate/company/ledger/entries and check again`);
+  npx writgate status ${where}
+  npx writgate person wgietz ${where}        what somebody has, why, by whose approval
+  npx writgate trace P12.6 ${where}          one change, from the raw source line to the read-back
+  npx writgate evidence P9.1 -o e.json ${where}   the same for an auditor
+  npx writgate evidence check e.json --trust-root .writgate/company/trust-root.json
+  npx writgate ledger check ${where}         then edit one byte of .writgate/company/ledger/entries, and again`);
 }
 
 main().catch((thrown) => {

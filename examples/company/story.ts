@@ -207,9 +207,13 @@ export async function tellAgain(stage: Stage): Promise<void> {
   );
   const plan = await planned(stage);
   const run = await ran(stage);
+  const { alarms } = await stage.session.ask<Status>('status');
+  const open = alarms.filter((change) => change.stage === 'contradicted');
   stage.say(
-    plan.report.made.length === 0 && run.report.moved === 0
+    plan.report.made.length === 0
       ? '            nothing to do: what should be is what is'
-      : `            ${verified(run.plans)} changes were due and are verified`,
+      : `            ${plan.report.made.length} plans were due; ${verified(run.plans)} changes are verified`,
   );
+  if (open.length > 0)
+    stage.say(`            ${open.map(({ change }) => change).join(', ')} stay open: the desk still lies`);
 }
