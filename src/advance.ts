@@ -10,13 +10,14 @@
  * arriving signature and a restart after a crash all call it, and there is no other way forward and no other recovery.
  * What each station established is written into the ledger in the same transaction as the stage.
  */
-import type { World } from './control/world.ts';
-import { approve } from './control/approve.ts';
+
 import { apply } from './control/apply.ts';
+import { approve } from './control/approve.ts';
 import { decide } from './control/decide.ts';
 import { permit } from './control/permit.ts';
 import type { ChangeRow } from './control/rows.ts';
 import { verify } from './control/verify.ts';
+import type { World } from './control/world.ts';
 import type { Stage } from './plan/change.ts';
 
 /**

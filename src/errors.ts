@@ -226,7 +226,8 @@ export const CODES = define({
   'ledger-away': {
     status: 503,
     exit: 1,
-    meaning: 'The ledger cannot seal an intent now, and nothing is added without one. Removals go on and are journalled.',
+    meaning:
+      'The ledger cannot seal an intent now, and nothing is added without one. Removals go on and are journalled.',
     remedy: 'See that control runs; `writgate run` resumes.',
   },
   internal: {
@@ -330,7 +331,8 @@ export const CODES = define({
     status: 503,
     exit: 1,
     meaning: 'The sequencer stopped, because a write, a flush or the database failed and what came of it is unknown.',
-    remedy: 'Mend what the cause names (disk full, database gone), then start the process again; nothing acknowledged is lost.',
+    remedy:
+      'Mend what the cause names (disk full, database gone), then start the process again; nothing acknowledged is lost.',
   },
 });
 

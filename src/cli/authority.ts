@@ -1,7 +1,8 @@
 /** `writgate authority`: what writgate.yaml would change of what is in force; `approve` signs it. */
-import { approveAuthority, differences, readProposal } from '../authority/propose.ts';
+
 import { Failure } from '../errors.ts';
 import { isServed } from '../role/supervise.ts';
+import { approveAuthority, differences, readProposal } from '../trust/propose.ts';
 import { type AddCommand, answer, describe, exitWith } from './command.ts';
 import { drawDifferences } from './draw/authority.ts';
 import { counted } from './draw/text.ts';

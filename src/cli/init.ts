@@ -5,11 +5,11 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { parsePublicKey } from '../approval/key.ts';
-import { demoGenesis, type Member, prepareGenesis, writeGenesis } from '../authority/genesis.ts';
-import { readProposal } from '../authority/propose.ts';
 import { isoTime } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { stamp } from '../source/manifest.ts';
+import { demoGenesis, type Member, prepareGenesis, writeGenesis } from '../trust/genesis.ts';
+import { readProposal } from '../trust/propose.ts';
 import { type AddCommand, answer, describe } from './command.ts';
 import { askText, type Face } from './face.ts';
 import { expandHome } from './key.ts';

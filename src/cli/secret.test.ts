@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openBox } from '../gateway/box.ts';
-import { readKeyText } from '../role/key.ts';
+import { readKeyText } from '../trust/key.ts';
 import { configTemplate } from './template.ts';
 import { tell } from './testing.ts';
 

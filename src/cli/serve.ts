@@ -3,9 +3,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Option } from 'commander';
-import { readProposal } from '../authority/propose.ts';
 import { placeOf } from '../role/place.ts';
 import { ROLES, type Role, supervise } from '../role/supervise.ts';
+import { readProposal } from '../trust/propose.ts';
 import { type AddCommand, describe } from './command.ts';
 import { openProgress } from './face.ts';
 import { type GlobalOptions, inForceAt, tellDiffering, whereOf } from './where.ts';

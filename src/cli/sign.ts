@@ -1,6 +1,6 @@
 /** `writgate sign FILE…`: adds one person's SSH signature to the files of a ceremony, on whatever machine his key is. */
 import { dirname } from 'node:path';
-import { addSignature, readRoster, type Signing } from '../authority/propose.ts';
+import { addSignature, readRoster, type Signing } from '../trust/propose.ts';
 import { type AddCommand, answer, describe, exitWith } from './command.ts';
 import { type KeyOptions, personSigner } from './key.ts';
 import type { GlobalOptions } from './where.ts';

@@ -2,10 +2,10 @@
 import { access, readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
-import { type InForce, readInForce } from '../authority/force.ts';
-import { differences, readProposal } from '../authority/propose.ts';
 import { resolvePath } from '../config.ts';
 import { Failure, hasCode } from '../errors.ts';
+import { type InForce, readInForce } from '../trust/force.ts';
+import { differences, readProposal } from '../trust/propose.ts';
 import { differsLine } from './draw/authority.ts';
 import type { Face } from './face.ts';
 

@@ -4,7 +4,6 @@
  */
 
 import { advance } from '../advance.ts';
-import type { Adoptable } from '../api/contract.ts';
 import { isoTime } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { correlateAccounts } from '../identity/correlate.ts';
@@ -13,6 +12,7 @@ import { makePlans } from '../plan/make.ts';
 import { readEvidence } from './decide.ts';
 import { storePlans } from './planning.ts';
 import { readChanges } from './rows.ts';
+import type { Adoptable } from './shown.ts';
 import type { World } from './world.ts';
 
 interface Found extends Adoptable {

@@ -38,7 +38,8 @@ async function applyOne(world: World, change: ChangeRow, id: string | null): Pro
   const step = { plan, seq, attempt: attempt + 1 };
   if (writ === null) return { plan, seq, stage: 'approved' };
   if (leaf.effect === 'adopt') {
-    const { ok, message } = await world.gateway.own(writ, seq);
+    const { ok, message, refusal: why } = await world.gateway.own(writ, seq);
+    if (why === 'writ-expired') return { plan, seq, stage: 'approved' };
     return {
       ...step,
       stage: ok ? 'applied' : 'refused',

@@ -1,15 +1,5 @@
 /** What people look at: plans, changes, persons, status, and one change's whole chain. Reads only. */
 
-import type {
-  ChangeSummary,
-  PersonShown,
-  PlanShown,
-  PlanSummary,
-  Status,
-  Trace,
-  TraceLine,
-  Used,
-} from '../api/contract.ts';
 import { fingerprint, parsePublicKey } from '../approval/key.ts';
 import { isoTime } from '../clock.ts';
 import { Failure } from '../errors.ts';
@@ -18,6 +8,7 @@ import type { Queryable } from '../store/database.ts';
 import { challengeOf, phraseOf, standingOf } from './approve.ts';
 import { findPerson } from './ask.ts';
 import { type PlanRow, readChanges, readPlans } from './rows.ts';
+import type { ChangeSummary, PersonShown, PlanShown, PlanSummary, Status, Trace, TraceLine, Used } from './shown.ts';
 import type { World } from './world.ts';
 
 interface StoredChange {
@@ -147,7 +138,8 @@ export async function showPlan(world: World, text: string): Promise<PlanShown> {
         need: plan.people,
       };
     }
-    return { summary, header: plan.header, digest: plan.digest, changes: summary.changes, request };
+    const leaves = (await readChanges(tx, world.authority.tenant, plan.number)).map(({ leafText }) => leafText);
+    return { summary, leaves, header: plan.header, digest: plan.digest, changes: summary.changes, request };
   });
 }
 
@@ -332,12 +324,16 @@ export async function trace(world: World, text: string): Promise<Trace> {
   if (planRow && planRow.people > 0 && signatures.length === 0)
     say('approval', `waits for ${planRow.people} of ${planRow.role}`, null);
   const own = entries.filter(({ refs }) => refs['change'] === `P${plan}.${seq}`);
-  const sealed = entries.findLast(({ kind }) => kind === 'writ.sealed');
-  if (sealed) {
-    const what = `(${leaf.system}, ${leaf.object}, ${leaf.effect}${leaf.entitlement === null ? '' : `, ${leaf.entitlement}`})`;
-    say('writ', `${what}  ${sealed.refs['writ']}`, sealed.index);
-  }
-  for (const entry of own) {
+  const writs = [...new Set(own.flatMap(({ refs }) => refs['writ'] ?? []))];
+  const sealed = await database.query<Logged>(
+    `select index, kind, refs, body from ledger_entry where tenant = $1 and kind = 'writ.sealed' and refs ->> 'writ' = any($2) order by index`,
+    [tenant, [...writs, row.writ ?? '']],
+  );
+  for (const entry of [...own, ...sealed].sort((a, b) => a.index - b.index)) {
+    if (entry.kind === 'writ.sealed') {
+      const what = `(${leaf.system}, ${leaf.object}, ${leaf.effect}${leaf.entitlement === null ? '' : `, ${leaf.entitlement}`})`;
+      say('writ', `${what}  ${entry.refs['writ']}`, entry.index);
+    }
     const body = bodyOf(entry);
     if (entry.kind === 'gateway.intent') say('call', `${body['connector']}  attempt ${body['attempt']}`, entry.index);
     if (entry.kind === 'gateway.refused') say('call', `REFUSED ${body['code']}: ${body['message']}`, entry.index);

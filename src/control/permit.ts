@@ -2,6 +2,7 @@
 import { digestOf } from '../canonical.ts';
 import { isoTime } from '../clock.ts';
 import type { DecisionInput } from '../decision/decide.ts';
+import { hasCode } from '../errors.ts';
 import { sealWrit, WRIT_LIFETIME_MS, type WritBody } from '../writ/writ.ts';
 import { standingOf } from './approve.ts';
 import { decisionInput, readEvidence } from './decide.ts';
@@ -82,13 +83,6 @@ export async function permit(world: World, changes: readonly ChangeRow[]): Promi
         JSON.stringify(writ),
         isoTime(body.expiresAt),
       ]);
-      await move(
-        tx,
-        tenant,
-        ['approved', 'contradicted'],
-        going.map(({ change }) => ({ plan: change.plan, seq: change.seq, stage: 'permitted' as const, writ: body.id })),
-        clock,
-      );
       await world.record(tx, [
         {
           kind: 'writ.sealed',
@@ -96,25 +90,34 @@ export async function permit(world: World, changes: readonly ChangeRow[]): Promi
           body: { writ: writ.body, seal: writ.seal },
         },
       ]);
-      return writ;
+      return { writ, id: body.id, going: going.map(({ change }) => change) };
     });
     if (sealed === null) continue;
     // The ledger has the writ before the gateway opens for it.
     await world.settle();
+    let note: string | null = null;
     try {
-      await world.gateway.admit(sealed);
+      await world.gateway.admit(sealed.writ);
     } catch (thrown) {
-      // The gateway's own judgement of plan, signatures and quorum came out otherwise.
-      const note = thrown instanceof Error ? thrown.message : String(thrown);
-      await database.tx((tx) =>
-        move(
-          tx,
-          tenant,
-          ['permitted'],
-          own.map(({ plan, seq }) => ({ plan, seq, stage: 'refused' as const, note })),
-          clock,
-        ),
-      );
+      // Away: the same stage, and another writ later. Otherwise the gateway's own judgement came out otherwise than ours.
+      if (hasCode(thrown, 'peer-lost')) throw thrown;
+      note = thrown instanceof Error ? thrown.message : String(thrown);
     }
+    const refused = note !== null;
+    await database.tx((tx) =>
+      move(
+        tx,
+        tenant,
+        ['approved', 'contradicted'],
+        sealed.going.map(({ plan, seq }) => ({
+          plan,
+          seq,
+          stage: refused ? ('refused' as const) : ('permitted' as const),
+          writ: sealed.id,
+          note,
+        })),
+        clock,
+      ),
+    );
   }
 }

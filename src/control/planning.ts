@@ -145,7 +145,7 @@ export async function plan(world: World, options: { progress: Progress }): Promi
         now,
         numberFor: (content) => known.get(content) ?? number++,
       });
-      return { ...(await replace(tx, world, plans, now)), leftAlone };
+      return { ...(await replace(tx, world, plans, systems, now)), leftAlone };
     }),
   );
 
@@ -301,15 +301,17 @@ async function underWay(tx: Queryable, tenant: string): Promise<ReadonlySet<stri
 }
 
 /** Stores what is new, keeps what still says the same, and supersedes what a newer plan takes the place of. */
-async function replace(tx: Queryable, world: World, plans: readonly Plan[], now: Instant) {
+async function replace(tx: Queryable, world: World, plans: readonly Plan[], systems: readonly string[], now: Instant) {
   const { tenant } = world.authority;
   await closePlans(tx, tenant);
   const open = await tx.query<{ number: number; content: string; state: string }>(
     `select number, content, state from plan p
       where tenant = $1 and state in ('open', 'refused')
         -- An adoption is no difference between desired and observed, so no planning takes its place.
-        and not exists (select 1 from change c where c.tenant = p.tenant and c.plan = p.number and c.effect = 'adopt')`,
-    [tenant],
+        and not exists (select 1 from change c where c.tenant = p.tenant and c.plan = p.number and c.effect = 'adopt')
+        -- Of a target that was not read nothing new is known: its plans stay, with their signatures.
+        and not exists (select 1 from change c where c.tenant = p.tenant and c.plan = p.number and c.system <> all($2))`,
+    [tenant, systems],
   );
   const wanted = new Map(plans.map((item) => [item.content as string, item]));
   const kept = open.filter(({ content }) => wanted.has(content)).map(({ number }) => number);

@@ -44,7 +44,10 @@ export interface GatewayPeer {
   rows(feed: string, id: string): Rows;
   admit(writ: Writ): Promise<void>;
   /** Performs a change that concerns Writgate alone. */
-  own(writId: string, seq: number): Promise<{ readonly ok: boolean; readonly message: string }>;
+  own(
+    writId: string,
+    seq: number,
+  ): Promise<{ readonly ok: boolean; readonly message: string; readonly refusal: string | null }>;
 }
 
 export interface WorkerPeer {

@@ -8,13 +8,12 @@
 
 import type { SignedRoster } from '../approval/roster.ts';
 import { digestText, exactly, flag, integer, name, oneOf, orNull, readDocument, text } from '../approval/shape.ts';
-import type { SignedAuthority } from '../authority/force.ts';
 import { canonical } from '../canonical.ts';
-
 import { Failure } from '../errors.ts';
 import { parseCheckpoint } from '../ledger/checkpoint.ts';
 import { parseNote } from '../ledger/note.ts';
 import type { RecordProof } from '../source/open.ts';
+import type { SignedAuthority } from '../trust/force.ts';
 import type { WritBody } from '../writ/writ.ts';
 import { anyText, base64, listOf, readBody, readHeader, readLeaf } from './shape.ts';
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { importsOf } from '../../test/tidy.ts';
-import { AUTHORITY_NAMESPACE } from '../authority/force.ts';
+import { AUTHORITY_NAMESPACE } from '../trust/force.ts';
 import { signVerification } from '../verification/look.ts';
 import { sealWrit } from '../writ/writ.ts';
 import { collectEvidence, evidenceText, parseEvidence } from './bundle.ts';

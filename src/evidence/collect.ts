@@ -2,7 +2,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SignedRoster } from '../approval/roster.ts';
-import type { SignedAuthority } from '../authority/force.ts';
 import { connectPipe } from '../connector/pipe.ts';
 import { Failure } from '../errors.ts';
 import { parseCheckpoint } from '../ledger/checkpoint.ts';
@@ -10,6 +9,7 @@ import { parseNote } from '../ledger/note.ts';
 import { buildTree, leafHash } from '../ledger/tree.ts';
 import type { Control } from '../role/control.ts';
 import type { RecordProof } from '../source/open.ts';
+import type { SignedAuthority } from '../trust/force.ts';
 import type { EvidenceSources, StoredEntry } from './bundle.ts';
 
 /** How long the gateway is given to cosign what it is shown: so many looks, so far apart. */

@@ -20,7 +20,6 @@ import {
 } from '../approval/testing.ts';
 import { TRUST_ROOT_NAMESPACE, type TrustRoot, trustRootFile, trustRootText } from '../approval/trust-root.ts';
 import { Authority } from '../authority/authority.ts';
-import { AUTHORITY_NAMESPACE, type SignedAuthority, termText } from '../authority/force.ts';
 import { canonical, digestOf, sha256 } from '../canonical.ts';
 import { isoTime } from '../clock.ts';
 import { formatCheckpoint } from '../ledger/checkpoint.ts';
@@ -29,6 +28,7 @@ import { COSIGNATURE, createSigner, formatVerifier, signatureLine, signNote } fr
 import { buildTree, leafHash } from '../ledger/tree.ts';
 import { type Leaf, leafBytes, type PlanHeader, planDigest, tupleOf } from '../plan/change.ts';
 import { type Statement, signStatement } from '../source/statement.ts';
+import { AUTHORITY_NAMESPACE, type SignedAuthority, termText } from '../trust/force.ts';
 import { signVerification, type VerificationBody } from '../verification/look.ts';
 import { rawPublicKey, sealWrit, type Writ, type WritBody } from '../writ/writ.ts';
 import { collectEvidence, type EvidenceSources, type StoredEntry } from './bundle.ts';

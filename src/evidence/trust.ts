@@ -5,15 +5,15 @@ import { digestText, exactly, integer, name, oneOf, orNull, readDocument } from 
 import { checkSshSignature } from '../approval/sshsig.ts';
 import { checkTrustRoot, type TrustRoot } from '../approval/trust-root.ts';
 import type { Authority } from '../authority/authority.ts';
-import type { AuthorityTerm } from '../authority/force.ts';
 import { type Json, parseCanonical, sha256 } from '../canonical.ts';
 import type { Instant } from '../clock.ts';
 import { parseVerifier, type Verifier } from '../ledger/note.ts';
+import type { AuthorityTerm } from '../trust/force.ts';
 import { ed25519PublicKey } from '../writ/writ.ts';
 import type { Evidence } from './bundle.ts';
 import { mapOf } from './shape.ts';
 
-/** What `authority/force.ts` calls `AUTHORITY_NAMESPACE`; that file reads files, and here none are read. */
+/** What `trust/force.ts` calls `AUTHORITY_NAMESPACE`; that file reads files, and here none are read. */
 export const AUTHORITY_SIGNED_AS = 'authority@writgate';
 
 /** What the auditor brings from elsewhere than the file. */

@@ -3,7 +3,6 @@
  * It holds no credential of any target and no approver's key, and the gateway believes none of its database.
  */
 import { join } from 'node:path';
-import { readInForce } from '../authority/force.ts';
 import { systemClock, systemRandom } from '../clock.ts';
 import type { Observed, Receipt, Task } from '../connector/contract.ts';
 import { connectPipe, type Handlers, listenPipe, type Peer } from '../connector/pipe.ts';
@@ -21,9 +20,10 @@ import { openSnapshot } from '../source/open.ts';
 import { type Database, openDatabase, packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
 import { readConnection } from '../store/prepare.ts';
+import { readInForce } from '../trust/force.ts';
+import { readKey } from '../trust/key.ts';
 import type { Looked, LookOrder } from '../verification/look.ts';
 import { ed25519PublicKey } from '../writ/writ.ts';
-import { readKey } from './key.ts';
 import { type Place, placeOf } from './place.ts';
 
 export interface Control {
@@ -81,6 +81,10 @@ export async function startControl(folder: string): Promise<Control> {
     'ledger.consistency': (params) => {
       const { from, to } = params as { from: number; to: number };
       return log.consistency(from, to);
+    },
+    'ledger.settle': async () => {
+      await settle();
+      return log.checkpoint();
     },
     'ledger.cosigned': async (params) => {
       await log.publishCosigned((params as { note: string }).note);

@@ -4,7 +4,6 @@
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type InForce, readInForce } from '../authority/force.ts';
 import { sha256 } from '../canonical.ts';
 import { isoTime, systemClock, systemRandom } from '../clock.ts';
 import type { Call } from '../connector/contract.ts';
@@ -43,8 +42,9 @@ import { createWitness } from '../ledger/witness.ts';
 import { openDatabase, packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
 import { readConnection } from '../store/prepare.ts';
+import { type InForce, readInForce } from '../trust/force.ts';
+import { publicKeyOf, readKey, readKeyText } from '../trust/key.ts';
 import { ed25519PublicKey, rawPublicKey, type Writ } from '../writ/writ.ts';
-import { publicKeyOf, readKey, readKeyText } from './key.ts';
 import { placeOf } from './place.ts';
 
 export const CATALOGUES = { scim: scimCatalogue, ldap: ldapCatalogue, postgres: postgresCatalogue };
@@ -103,35 +103,36 @@ export async function startGateway(folder: string, configFolder: string): Promis
     store: witnessHead(database, logKey.name),
     clock,
   });
+  /** Cosigns a checkpoint when it extends what was cosigned before; otherwise somebody shows us another log. */
+  async function cosignNow(note: string): Promise<void> {
+    const size = parseCheckpoint(parseNote(note)?.text ?? '')?.size ?? 0;
+    const from = await witness.size();
+    if (size <= from) return;
+    const peer = await controlPeer();
+    const hashes = from === 0 ? [] : ((await peer.request('ledger.consistency', { from, to: size })) as string[]);
+    const cosigned = await witness.cosign(note, { from, hashes });
+    if (cosigned.ok) await peer.request('ledger.cosigned', { note: note + cosigned.line });
+    else console.error(`ALARM: the ledger’s checkpoint ${size} is not an extension of ${from}: ${cosigned.reason}`);
+  }
   let newestSeen: string | null = null;
-  let cosigning = false;
-  /** Cosigns the newest checkpoint that was seen; those in between are covered by it. */
-  async function cosign(): Promise<void> {
-    if (cosigning) return;
-    cosigning = true;
-    try {
+  let cosigning: Promise<void> | null = null;
+  /** One cosignature covers everything before it: a few a second are plenty. */
+  const cosign = (): Promise<void> => {
+    cosigning ??= (async () => {
       for (let note = newestSeen; note !== null; note = newestSeen) {
         newestSeen = null;
-        const size = parseCheckpoint(parseNote(note)?.text ?? '')?.size ?? 0;
-        const from = await witness.size();
-        if (size <= from) continue;
-        const peer = await controlPeer();
-        const hashes = from === 0 ? [] : ((await peer.request('ledger.consistency', { from, to: size })) as string[]);
-        const cosigned = await witness.cosign(note, { from, hashes });
-        if (!cosigned.ok) {
-          console.error(`ALARM: the ledger’s checkpoint ${size} is not an extension of ${from}: ${cosigned.reason}`);
-          return;
-        }
-        await peer.request('ledger.cosigned', { note: note + cosigned.line });
-        // One cosignature covers everything before it: a few a second are plenty.
-        await clock.sleep(250);
+        await cosignNow(note);
+        if (!closing) await clock.sleep(250);
       }
-    } catch {
+    })()
       // The sequencer is away; the next checkpoint that is seen covers this one.
-    } finally {
-      cosigning = false;
-    }
-  }
+      .catch(() => undefined)
+      .finally(() => {
+        cosigning = null;
+      });
+    return cosigning;
+  };
+  let closing = false;
   const scribe = openScribe({
     role: 'gateway',
     tenant: inForce.authority.tenant,
@@ -244,9 +245,11 @@ export async function startGateway(folder: string, configFolder: string): Promis
     own: async (params) => {
       const { writ, seq } = params as { writ: string; seq: number };
       const reply = await gate.passOwn(writ, seq);
-      return reply.kind === 'sql'
-        ? { ok: true, message: reply.message }
-        : { ok: false, message: 'message' in reply ? reply.message : reply.kind };
+      return {
+        ok: reply.kind === 'sql',
+        message: 'message' in reply ? reply.message : reply.kind,
+        refusal: reply.kind === 'refused' ? reply.code : null,
+      };
     },
     token: (params) => {
       const { connector } = params as { connector: string };
@@ -278,8 +281,8 @@ export async function startGateway(folder: string, configFolder: string): Promis
       return { secret: openBox(row.sealed, boxKey) };
     },
     cosign: async (params) => {
-      newestSeen = (params as { checkpoint: string }).checkpoint;
-      await cosign();
+      await cosigning;
+      await cosignNow((params as { checkpoint: string }).checkpoint);
       return null;
     },
     budget: async () => ({
@@ -296,7 +299,14 @@ export async function startGateway(folder: string, configFolder: string): Promis
   return {
     async close() {
       clearInterval(catchUp);
+      closing = true;
       await listener.close();
+      // The last word: what was sealed until now is cosigned, so that an auditor needs nobody who still runs.
+      await cosigning;
+      await controlPeer()
+        .then(async (peer) => cosignNow((await peer.request('ledger.settle', {})) as string))
+        .catch(() => undefined);
+      control?.close();
       await targets.close();
       await database.close();
     },

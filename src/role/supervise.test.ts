@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { seeded } from '../approval/testing.ts';
-import { demoGenesis } from '../authority/genesis.ts';
 import { configTemplate } from '../cli/template.ts';
 import { systemClock } from '../clock.ts';
 import { connectPipe } from '../connector/pipe.ts';
 import { startCluster } from '../store/embedded.ts';
+import { demoGenesis } from '../trust/genesis.ts';
 import { placeOf } from './place.ts';
 import { isServed, ROLES, type Role, type Supervised, supervise } from './supervise.ts';
 
@@ -161,6 +161,16 @@ test('a role that dies whenever it is started stops everything, with a reason', 
   expect(failure?.message).toMatch(/the worker died \d times in a minute/);
   expect(heard.lines.filter((line) => line.includes('starting it again'))).toHaveLength(5);
   expect(await isServed(folder)).toBe(false);
+});
+
+test('one role alone runs without the others, and without a store that it has no login for', async () => {
+  const alone = await begin('alone');
+  const supervised = supervise({ ...alone, roles: ['worker'], environment: {}, onLine() {} });
+  started.push(supervised);
+  await supervised.ready;
+  expect(await isServed(alone.folder)).toBe(false);
+  expect((await readdir(alone.folder)).filter((name) => name === 'store' || name === 'database.json')).toEqual([]);
+  await supervised.stop();
 });
 
 describe('what cannot start says why, and leaves nothing behind', () => {

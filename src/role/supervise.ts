@@ -152,16 +152,23 @@ export function supervise(options: SuperviseOptions): Supervised {
     void stopAll(failure);
   }
 
-  /** Control last: the others seal what they still have to say through it. */
+  /** Control last: the others seal what they still have to say through it; the gateway before it, to cosign all of that. */
   function stopAll(failure: Failure | null): Promise<void> {
     stopping ??= (async () => {
       pausing.abort();
-      await Promise.all(roles.filter((role) => role !== 'control').map((role) => end(children.get(role))));
+      await Promise.all([end(children.get('worker')), end(children.get('verifier'))]);
+      await end(children.get('gateway'));
       await end(children.get('control'));
       await stopStore();
       tellEnded(failure);
     })();
     return stopping;
+  }
+
+  async function startStore(): Promise<void> {
+    const { cluster } = await prepareStore({ folder, environment });
+    // A cluster that somebody else started, or that roles of another supervisor use, is not ours to stop.
+    if (cluster?.started && roles.length === ROLES.length) stopStore = () => cluster.stop();
   }
 
   async function up(): Promise<void> {
@@ -170,10 +177,7 @@ export function supervise(options: SuperviseOptions): Supervised {
       throw new Failure('already-running', `Writgate runs on ${folder} already; its commands work beside it`);
     }
     await mkdir(join(folder, 'log'), { recursive: true, mode: 0o700 });
-    const store = prepareStore({ folder, environment }).then(({ cluster }) => {
-      // A cluster that somebody else started, or that roles of another supervisor use, is not ours to stop.
-      if (cluster?.started && roles.length === ROLES.length) stopStore = () => cluster.stop();
-    });
+    const store = roles.some((role) => role === 'control' || role === 'gateway') ? startStore() : Promise.resolve();
     // A role that could not start must not leave the other three behind.
     const results = await Promise.allSettled([store, ...roles.map((role) => start(role, store))]);
     const failed = results.find((result) => result.status === 'rejected');

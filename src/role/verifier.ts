@@ -4,7 +4,6 @@
  */
 import { readFile } from 'node:fs/promises';
 import { type Authority, protocolOf } from '../authority/authority.ts';
-import { type InForce, readInForce } from '../authority/force.ts';
 import { nameOnSystem, optionsOf } from '../authority/target.ts';
 import { systemClock, systemRandom } from '../clock.ts';
 import { type PerformCall, type Runner, startRunner } from '../connector/confinement.ts';
@@ -18,10 +17,11 @@ import { openTargets } from '../gateway/target.ts';
 import { parseVerifier } from '../ledger/note.ts';
 import { openScribe, type Submit } from '../ledger/scribe.ts';
 import { isMechanism } from '../plan/change.ts';
+import { type InForce, readInForce } from '../trust/force.ts';
+import { readKey, readKeyText } from '../trust/key.ts';
 import { judge, type Looked, type LookOrder, signVerification, type VerificationBody } from '../verification/look.ts';
 import { rawPublicKey } from '../writ/writ.ts';
 import { CATALOGUES, firstSecretPath, PERFORMERS } from './gateway.ts';
-import { readKey, readKeyText } from './key.ts';
 import { placeOf } from './place.ts';
 
 /** A target may need a moment until a read shows what a write did; after this it is contradicted. */

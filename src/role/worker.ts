@@ -3,7 +3,6 @@
  * minutes. Each call goes to the gateway, which judges it from the call alone.
  */
 import { type Authority, protocolOf } from '../authority/authority.ts';
-import { readInForce } from '../authority/force.ts';
 import { optionsOf } from '../authority/target.ts';
 import { systemClock } from '../clock.ts';
 import { type PerformCall, probeConfinement, type Runner, startRunner } from '../connector/confinement.ts';
@@ -17,6 +16,7 @@ import {
   type Peer,
 } from '../connector/pipe.ts';
 import { Failure, hasCode } from '../errors.ts';
+import { readInForce } from '../trust/force.ts';
 import { placeOf } from './place.ts';
 
 interface Token {

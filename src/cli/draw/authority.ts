@@ -1,6 +1,7 @@
 /** `writgate authority`: what the file would change of what is in force. */
-import type { Difference } from '../../authority/propose.ts';
+
 import { canonical } from '../../canonical.ts';
+import type { Difference } from '../../trust/propose.ts';
 import { clean, clip, type Paint, WIDTH } from './text.ts';
 
 /** A value on one line; a whole new entry is shown whole, because people sign it. */

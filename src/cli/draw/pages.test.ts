@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { PersonShown, Status, Trace } from '../../api/contract.ts';
-import { differences } from '../../authority/propose.ts';
+import { differences } from '../../trust/propose.ts';
 import { drawAdoptable } from './adopt.ts';
 import { differsLine, drawDifferences } from './authority.ts';
 import { drawReport } from './evidence.ts';

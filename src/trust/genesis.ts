@@ -18,9 +18,9 @@ import { authorityOf, checkConfig, formatProblem } from '../config.ts';
 import { Failure } from '../errors.ts';
 import { generateBoxKey } from '../gateway/box.ts';
 import { createSigner, formatVerifier } from '../ledger/note.ts';
-import { makeSigningKey, writeKeyText } from '../role/key.ts';
 import { rawPublicKey } from '../writ/writ.ts';
 import { AUTHORITY_NAMESPACE, type AuthorityTerm, type SignedAuthority, termText } from './force.ts';
+import { makeSigningKey, writeKeyText } from './key.ts';
 
 export interface Member {
   readonly person: string;
@@ -119,13 +119,20 @@ export const genesisTexts = ({ roster, trustRoot, term }: Unsigned) =>
   }) as const;
 
 /** Puts the signed files into the data folder. */
-export async function writeGenesis(folder: string, unsigned: Unsigned, signatures: readonly GenesisSignatures[]): Promise<void> {
+export async function writeGenesis(
+  folder: string,
+  unsigned: Unsigned,
+  signatures: readonly GenesisSignatures[],
+): Promise<void> {
   const authority: SignedAuthority = {
     term: unsigned.term,
     document: unsigned.document,
     signatures: signatures.map((signed) => signed.authority),
   };
-  await writeFile(join(folder, 'roster.json'), `${JSON.stringify([{ text: unsigned.roster, signatures: signatures.map(({ roster }) => roster) }])}\n`);
+  await writeFile(
+    join(folder, 'roster.json'),
+    `${JSON.stringify([{ text: unsigned.roster, signatures: signatures.map(({ roster }) => roster) }])}\n`,
+  );
   await writeFile(
     join(folder, 'trust-root.json'),
     trustRootFile({ trustRoot: unsigned.trustRoot, signatures: signatures.map(({ trustRoot }) => trustRoot) }),

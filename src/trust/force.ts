@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { checkRosterChain, membersOf, type Roster, type SignedRoster } from '../approval/roster.ts';
 import { checkSshSignature } from '../approval/sshsig.ts';
 import { checkTrustRoot, type TrustRoot } from '../approval/trust-root.ts';
+import { Authority } from '../authority/authority.ts';
 import { canonical, type Digest, parseCanonical, sha256 } from '../canonical.ts';
 import type { Instant } from '../clock.ts';
 import { Failure } from '../errors.ts';
-import { Authority } from './authority.ts';
 
 export const AUTHORITY_NAMESPACE = 'authority@writgate';
 
@@ -48,10 +48,18 @@ export const termText = (term: AuthorityTerm): string => canonical(term);
 export function checkAuthority(
   signed: SignedAuthority,
   roster: Roster,
-): { readonly term: AuthorityTerm; readonly authority: Authority; readonly people: readonly string[]; readonly need: number } {
+): {
+  readonly term: AuthorityTerm;
+  readonly authority: Authority;
+  readonly people: readonly string[];
+  readonly need: number;
+} {
   const term = parseCanonical(signed.term) as unknown as AuthorityTerm;
   if (term.v !== 1 || term.tenant !== roster.tenant) {
-    throw new Failure('authority-invalid', `the authority is for tenant ${term.tenant}, the roster for ${roster.tenant}`);
+    throw new Failure(
+      'authority-invalid',
+      `the authority is for tenant ${term.tenant}, the roster for ${roster.tenant}`,
+    );
   }
   if (sha256(signed.document) !== term.authority) {
     throw new Failure('authority-invalid', 'the authority was edited after it was signed');
@@ -68,13 +76,16 @@ export function checkAuthority(
     if (holder && members.has(holder.person)) people.add(holder.person);
   }
   const parsed = Authority.safeParse(parseCanonical(signed.document));
-  if (!parsed.success) throw new Failure('authority-invalid', `the authority has not its form: ${parsed.error.message}`);
+  if (!parsed.success)
+    throw new Failure('authority-invalid', `the authority has not its form: ${parsed.error.message}`);
   return { term, authority: parsed.data, people: [...people], need: roster.root.people };
 }
 
 const fileText = async (folder: string, name: string): Promise<string> =>
   readFile(join(folder, name), 'utf8').catch((cause) => {
-    throw new Failure('authority-invalid', `${name} cannot be read in ${folder}; \`writgate init\` makes it`, { cause });
+    throw new Failure('authority-invalid', `${name} cannot be read in ${folder}; \`writgate init\` makes it`, {
+      cause,
+    });
   });
 
 /**
@@ -99,7 +110,10 @@ export async function readInForce(folder: string, now: Instant, newest = 0): Pro
     throw new Failure('authority-invalid', `${people.length} of ${need} people have signed the authority`);
   }
   if (term.serial < newest) {
-    throw new Failure('authority-invalid', `authority ${term.serial} was in force before ${newest}: somebody rolls back`);
+    throw new Failure(
+      'authority-invalid',
+      `authority ${term.serial} was in force before ${newest}: somebody rolls back`,
+    );
   }
   return { trustRoot: root.trustRoot, roster: rosters.head, term, authority, authorityDigest: term.authority };
 }

@@ -7,10 +7,10 @@ import { dirname, join, relative } from 'node:path';
 import { parseRoster, type Roster, type SignedRoster } from '../approval/roster.ts';
 import { checkSshSignature, type Signer, signSsh } from '../approval/sshsig.ts';
 import { type SignedTrustRoot, TRUST_ROOT_NAMESPACE, trustRootText } from '../approval/trust-root.ts';
+import type { Authority } from '../authority/authority.ts';
 import { canonical, sha256 } from '../canonical.ts';
 import { authorityOf, checkConfig, formatProblem, type Local, type Problem, resolvePath } from '../config.ts';
 import { Failure } from '../errors.ts';
-import type { Authority } from './authority.ts';
 import {
   AUTHORITY_NAMESPACE,
   type AuthorityTerm,
