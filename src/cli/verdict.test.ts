@@ -4,9 +4,27 @@ import { phrase } from '../approval/phrase.ts';
 import { requestText } from '../approval/request.ts';
 import { digestNamed, genesisDocument, requestOf, rosterOf } from '../approval/testing.ts';
 import { sha256 } from '../canonical.ts';
-import { type PlanHeader, planDigest } from '../plan/change.ts';
+import { leafHash, treeRoot } from '../ledger/tree.ts';
+import { leafBytes, type PlanHeader, planDigest } from '../plan/change.ts';
 import { changeOf, planOf } from './draw/testing.ts';
 import { checkShown } from './verdict.ts';
+
+const LEAF = leafBytes({
+  seq: 1,
+  system: 'crm',
+  object: 'sjacobs',
+  effect: 'create',
+  entitlement: null,
+  valueDigest: null,
+  value: null,
+  subject: { feed: 'hr', key: '105' },
+  person: 'p5',
+  id: null,
+  cause: 'birthright everyone',
+  until: null,
+  after: [],
+  waitsFor: [],
+});
 
 const header: PlanHeader = {
   v: 1,
@@ -14,7 +32,7 @@ const header: PlanHeader = {
   plan: 'P9',
   risk: 'high',
   role: 'security',
-  root: digestNamed('root'),
+  root: treeRoot([leafHash(LEAF)]),
   size: 1,
   base: { authority: digestNamed('authority'), snapshots: {}, observedAt: '2027-01-04T08:00:00.000Z' },
   policy: digestNamed('policy'),
@@ -30,6 +48,7 @@ function shownOf(over: Partial<PlanShown> = {}, request: Parameters<typeof reque
     header,
     digest,
     changes: [changeOf()],
+    leaves: [LEAF],
     request: {
       bytes,
       digest: sha256(bytes),
@@ -65,6 +84,10 @@ describe('nothing is signed when control shows', () => {
     ['a request that calls the risk lower', shownOf({}, { risk: 'low' })],
     ['fewer changes than the plan has', shownOf({ changes: [] })],
     ['more changes than the plan has', shownOf({ changes: [changeOf(), changeOf()] })],
+    ['changes that are not under the root', shownOf({ leaves: [LEAF.replace('sjacobs', 'mallory')] })],
+    ['another account than the bytes name', shownOf({ changes: [changeOf({ login: 'mallory' })] })],
+    ['another effect than the bytes name', shownOf({ changes: [changeOf({ effect: 'delete' })] })],
+    ['another subject than the bytes name', shownOf({ changes: [changeOf({ subject: 'hr:999' })] })],
     ['bytes of another request under this digest', withRequest({ bytes: other })],
     ['a phrase of another request', withRequest({ phrase: phrase(digestNamed('x')) })],
     ['a digest of something else', withRequest({ digest: digestNamed('x') })],

@@ -7,7 +7,8 @@ import { APPROVAL_NAMESPACE, challenge, parseRequest, signVerdict, type Verdict 
 import { checkSshSignature } from '../approval/sshsig.ts';
 import { sha256 } from '../canonical.ts';
 import { Failure } from '../errors.ts';
-import { planDigest } from '../plan/change.ts';
+import { leafHash, treeRoot } from '../ledger/tree.ts';
+import { parseLeaf, planDigest } from '../plan/change.ts';
 import { drawAsked, drawShown } from './draw/show.ts';
 import { clean } from './draw/text.ts';
 import { askYes, type Face } from './face.ts';
@@ -27,13 +28,15 @@ export interface VerdictOptions extends KeyOptions {
 export type Request = NonNullable<PlanShown['request']>;
 
 /** That plan, request, phrase and digests belong together. @throws Failure `approval-form` when they do not */
-export function checkShown({ header, digest, changes, request }: PlanShown): Request {
+export function checkShown({ header, digest, changes, leaves, request }: PlanShown): Request {
   if (request === null)
     throw new Failure('wrong-use', `${header.plan} needs no signature; \`writgate run\` carries it`);
   const asked = parseRequest(request.bytes);
   const faults = [
     [planDigest(header) === digest, 'the plan is not the one of its digest'],
     [header.size === changes.length, `the plan has ${header.size} changes, and ${changes.length} are shown`],
+    [treeRoot(leaves.map(leafHash)) === header.root, 'the changes are not those under the root of the plan'],
+    [leaves.every((leaf, index) => isSame(leaf, changes[index])), 'a change is shown as something else than it is'],
     [sha256(request.bytes) === request.digest, 'the request is not the one of its digest'],
     [asked.planDigest === digest && asked.planId === header.plan, 'the request is for another plan'],
     [asked.risk === header.risk && asked.overLimit === header.overLimit, 'the request calls the plan something else'],
@@ -46,6 +49,20 @@ export function checkShown({ header, digest, changes, request }: PlanShown): Req
       `what control shows does not hold together: ${fault[1]}; sign nothing, and look at its machine`,
     );
   return request;
+}
+
+/** Whether what is drawn of a change is what its bytes say: the picture must be the bytes. */
+function isSame(bytes: string, shown: PlanShown['changes'][number] | undefined): boolean {
+  const { system, object, effect, entitlement, subject, cause, until } = parseLeaf(bytes);
+  return (
+    shown?.system === system &&
+    shown.login === object &&
+    shown.effect === effect &&
+    shown.entitlement === entitlement &&
+    shown.subject === (subject === null ? null : `${subject.feed}:${subject.key}`) &&
+    shown.cause === cause &&
+    shown.until === until
+  );
 }
 
 export async function giveVerdict(
