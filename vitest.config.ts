@@ -7,5 +7,7 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Two cores: the tests start real servers, and more workers than cores only makes their timings lie.
     maxWorkers: 2,
+    // After the numbers: what could not be run here.
+    reporters: ['default', './test/loud.ts'],
   },
 });

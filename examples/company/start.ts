@@ -110,7 +110,7 @@ async function main(): Promise<void> {
       await rm(join(folder, name), { recursive: true, force: true });
   await mkdir(folder, { recursive: true, mode: 0o700 });
   // The store is made while the systems start; the roles find it there.
-  const [systems] = await Promise.all([
+  const [systems, store] = await Promise.all([
     startSystems(join(folder, 'systems')),
     prepareStore({ folder, environment: process.env }),
   ]);
@@ -123,7 +123,7 @@ async function main(): Promise<void> {
     roles = supervise({
       folder,
       configFile: join(folder, 'writgate.yaml'),
-      listen: '127.0.0.1:7400',
+      ...(values.once ? {} : { listen: '127.0.0.1:7400' }),
       onLine: (role, line) => console.error(`  ${role}: ${line}`),
     });
     await roles.ready;
@@ -145,7 +145,7 @@ async function main(): Promise<void> {
     }
   } finally {
     await roles?.stop();
-    await systems.stop();
+    await Promise.all([systems.stop(), store.cluster?.started ? store.cluster.stop() : null]);
   }
 }
 

@@ -104,6 +104,8 @@ export const Feed = z
     }),
     /** What absence from an accepted full snapshot means. */
     absent: z.enum(['leaver', 'ignore']).default('ignore'),
+    /** How often `serve` fetches it, makes plans, and carries what is permitted; absent: only when somebody asks. */
+    every: duration.optional(),
     map: z.record(name, cel),
   })
   .refine(

@@ -36,10 +36,22 @@ const PATIENCE_MS = 5_000;
 /** Least time between two questions: what becomes ready in between is found by one. */
 const GATHER_MS = 8;
 
-export async function run(
-  world: World,
-  options: { readonly signal: AbortSignal; readonly progress: (done: number) => void },
-): Promise<RunReport> {
+interface RunOptions {
+  readonly signal: AbortSignal;
+  readonly progress: (done: number) => void;
+}
+
+/** One run at a time: a second one starts when the first is done, and finds what is left. */
+const running = new WeakMap<World, Promise<unknown>>();
+
+export function run(world: World, options: RunOptions): Promise<RunReport> {
+  const before = running.get(world) ?? Promise.resolve();
+  const turn = before.catch(() => undefined).then(() => carry(world, options));
+  running.set(world, turn);
+  return turn;
+}
+
+async function carry(world: World, options: RunOptions): Promise<RunReport> {
   const { database, authority, clock } = world;
   const { tenant } = authority;
   const startedAt = clock.now();

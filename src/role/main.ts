@@ -44,7 +44,22 @@ const ROLES: Readonly<Record<string, () => Promise<(options: Options) => Promise
       const address = listen === undefined ? null : await addressOf(folder, listen);
       const control = await startControl(folder);
       try {
-        return await startApi(control, { socket: placeOf(folder).socket('api'), listen: address });
+        const api = await startApi(control, { socket: placeOf(folder).socket('api'), listen: address });
+        // A command's own roles live for that command; what happens by itself happens in `serve`.
+        if (address === null) return api;
+        const [{ startTimers }, { readConnection }] = await Promise.all([
+          import('../control/timer.ts'),
+          import('../store/prepare.ts'),
+        ]);
+        const timers = await startTimers(control.world, await readConnection(folder, 'control'), (line) =>
+          log.warn(line),
+        );
+        return {
+          async close() {
+            await timers.close();
+            await api.close();
+          },
+        };
       } catch (thrown) {
         await control.close();
         throw thrown;

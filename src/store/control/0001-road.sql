@@ -158,6 +158,8 @@ create table change (
   receipt      jsonb,
   verification jsonb,
   attempt      integer not null default 0,
+  -- How many later looks are booked for a proven removal.
+  rechecks     integer not null default 0,
   next_at      timestamptz not null,
   updated_at   timestamptz not null,
   note         text,
