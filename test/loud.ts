@@ -3,7 +3,7 @@
  * one; so whatever was skipped is listed after the numbers, and not somewhere above them.
  */
 import { relative } from 'node:path';
-import type { Reporter, TestCase, TestModule, UserConsoleLog } from 'vitest/node';
+import type { Reporter, TestCase, TestModule } from 'vitest/node';
 
 /** How our tests say that something is missing. */
 const REASON = /^(SKIPPED|NOT TESTED|counterpart missing)\b.*/gm;
@@ -38,7 +38,7 @@ function groupOf(test: TestCase): string {
 export default class Loud implements Reporter {
   readonly #reasons: string[] = [];
 
-  onUserConsoleLog({ content }: UserConsoleLog): void {
+  onUserConsoleLog({ content }: { readonly content: string }): void {
     this.#reasons.push(...(content.match(REASON) ?? []));
   }
 

@@ -72,11 +72,9 @@ export function matchesPattern(pattern: string, login: string): boolean {
 export const isProtected = (target: Target, login: string): boolean =>
   target.protected.some((pattern) => matchesPattern(pattern, login));
 
-/** Nobody is to be `admin@…` or `admin2` either. */
-const isReserved = (login: string): boolean => {
-  const [local = login] = login.split('@', 1);
-  return RESERVED.some((pattern) => matchesPattern(pattern, local.replace(/[0-9]+$/, '')));
-};
+/** Nobody is to be `admin@…` or `admin2` either: what counts is the name without its number. */
+const stemOf = (login: string): string => (login.split('@', 1)[0] ?? login).replace(/[0-9]+$/, '');
+const isReserved = (stem: string): boolean => RESERVED.some((pattern) => matchesPattern(pattern, stem));
 
 /** One spelling per name, for comparing: only PostgreSQL tells `Jane` from `jane`. */
 export const loginKey = (target: Target, login: string): string =>
@@ -117,12 +115,16 @@ export function candidateLogins(person: PersonAttributes, target: Target, fields
   if (local === '' || domain === '@' || domain.indexOf('@', 1) > 0) return [];
 
   const candidates = new Set<string>();
+  // The hundred candidates share a stem, but where a long name is cut to make room.
+  let last: { readonly stem: string; readonly reserved: boolean } | null = null;
   for (let number = 1; number <= SUFFIXES; number++) {
     const suffix = number === 1 ? '' : String(number);
     const room = max - suffix.length - domain.length;
     if (room < 1) break;
     const login = `${tidy(local.slice(0, room))}${suffix}${domain}`;
-    if (!isReserved(login) && !isProtected(target, login)) candidates.add(login);
+    const stem = stemOf(login);
+    if (last?.stem !== stem) last = { stem, reserved: isReserved(stem) };
+    if (!last.reserved && !isProtected(target, login)) candidates.add(login);
   }
   return [...candidates];
 }

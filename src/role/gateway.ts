@@ -175,13 +175,14 @@ export async function startGateway(folder: string, configFolder: string): Promis
     readPublicBox(folder, 'verifier'),
   ]);
 
+  const decisionKey = ed25519PublicKey(inForce.trustRoot.controlKey);
   const gate = openGate({
     force: () => ({
       authority: inForce.authority,
       authorityDigest: inForce.authorityDigest,
       roster: inForce.roster,
       logOrigin: logKey.name,
-      decisionKey: ed25519PublicKey(inForce.trustRoot.controlKey),
+      decisionKey,
     }),
     catalogues: CATALOGUES,
     targets,

@@ -87,7 +87,7 @@ export function supervise(options: SuperviseOptions): Supervised {
     const args = [ENTRY, role, '--folder', folder, '--config', configFile, '--wait'];
     if (role === 'control' && listen !== undefined) args.push('--listen', listen);
     const env = Object.fromEntries(PASSED_ON.flatMap((name) => (environment[name] ? [[name, environment[name]]] : [])));
-    const child = spawn(process.execPath, ['--enable-source-maps', ...args], {
+    const child = spawn(process.execPath, args, {
       env,
       detached: true,
       stdio: ['pipe', 'pipe', 'pipe'],
