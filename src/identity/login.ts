@@ -116,14 +116,14 @@ export function candidateLogins(person: PersonAttributes, target: Target, fields
 
   const candidates = new Set<string>();
   // The hundred candidates share a stem, but where a long name is cut to make room.
-  let last: { readonly stem: string; readonly reserved: boolean } | null = null;
+  let last = { stem: '', reserved: true };
   for (let number = 1; number <= SUFFIXES; number++) {
     const suffix = number === 1 ? '' : String(number);
     const room = max - suffix.length - domain.length;
     if (room < 1) break;
     const login = `${tidy(local.slice(0, room))}${suffix}${domain}`;
     const stem = stemOf(login);
-    if (last?.stem !== stem) last = { stem, reserved: isReserved(stem) };
+    if (last.stem !== stem) last = { stem, reserved: isReserved(stem) };
     if (!last.reserved && !isProtected(target, login)) candidates.add(login);
   }
   return [...candidates];

@@ -461,6 +461,13 @@ describe('once', () => {
     expect(await attempt(door, writ, 'crm-grant', grant('Sales', 'mia'))).toBe('done');
     expect(await world.crm.members('Sales')).not.toContain('mia');
   });
+  test('a leaver is stopped without people, and his account is kept for its retention', async () => {
+    const off: Wish = { effect: 'disable', object: 'lou', key: '112', cause: 'left' };
+    expect(await alone(off, 'crm-revoke', () => CALL.active(user('lou'), false))()).toBe('done');
+    const away: Wish = { effect: 'delete', object: 'lou', key: '112', cause: 'retention over' };
+    expect(await alone(away, 'crm-revoke', () => CALL.remove(user('lou')))()).toBe('outside-envelope');
+    expect(await world.crm.user('lou')).toMatchObject({ active: false });
+  });
   test('two eligible people’s signatures open, so the refusals above mean something', async () => {
     expect(await signed({})()).toBe('done');
     expect(await world.crm.members('Admins')).toEqual(['jo']);
@@ -847,6 +854,39 @@ describe('signed files', () => {
     await world.restart('gateway', 'control');
     door.close();
     door = await world.door();
+  });
+  test('data older than the contract grants nothing, and people’s signatures do not make it fresh', async () => {
+    const two = [world.signer('102'), world.signer('103')];
+    const impatient = await nextAuthority(
+      world,
+      (document) => {
+        (document['feeds'] as { hr: { contract: { maxAge: number } } }).hr.contract.maxAge = 1000;
+      },
+      two,
+    );
+    await writeText(world, 'authority.json', JSON.stringify(impatient));
+    expect(await reload()).toBe('believed');
+    const before = await world.crm.picture();
+    const wish: Wish = { effect: 'grant', object: 'eve', key: '105', entitlement: 'staff' };
+    expect(await alone(wish, 'crm-grant', () => grant('Staff', 'eve'))()).toBe('outside-envelope');
+    const authorityDigest = sha256(impatient.document);
+    const asked = { ...ADMIN, object: 'kim', key: '111' };
+    const people = signed({ wishes: [asked], request: { authorityDigest } });
+    expect(await people()).toBe('writ-mismatch');
+    const writ = await signedWrit(world, { wishes: [asked], request: { authorityDigest }, by: ['102', '103'], roster });
+    expect(await attempt(door, writ, 'crm-grant', grant('Admins', 'kim'))).toBe('outside-envelope');
+    const gone: Wish = { effect: 'disable', object: 'lou', key: '112', cause: 'left' };
+    expect(await alone(gone, 'crm-revoke', () => CALL.active(user('lou'), false))()).toBe('outside-envelope');
+    expect(await world.crm.picture()).toBe(before);
+    const patient = await nextAuthority(
+      world,
+      (document) => {
+        (document['feeds'] as { hr: { contract: { maxAge: number } } }).hr.contract.maxAge = 26 * HOUR;
+      },
+      two,
+    );
+    await writeText(world, 'authority.json', JSON.stringify(patient));
+    expect(await reload()).toBe('believed');
   });
   // HOLE: src/role/gateway.ts believe: `head` has a kind `roster`, and nobody writes or reads it. An approver who was
   // removed comes back with the roster of yesterday.
