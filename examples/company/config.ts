@@ -68,14 +68,15 @@ ${
 `
 }
 birthright:
-  everyone: { when: person.active, grant: [staff${corp === undefined ? '' : ', directory'}] }
+  everyone: { when: person.active, grant: [staff] }
   sales: { when: person.department == "80", grant: [sales] }
   shipping: { when: person.department == "50", grant: [shipping] }
   accounting: { when: person.department == "110", grant: [payroll-read] }
 ${
   corp === undefined
     ? ''
-    : `  finance: { when: person.department == "100", grant: [finance] }
+    : `  office: { when: 'person.department == "60" || person.department == "90" || person.department == "110"', grant: [directory] }
+  finance: { when: person.department == "100", grant: [finance, directory] }
   purchasing: { when: person.department == "30", grant: [purchasing] }
 `
 }

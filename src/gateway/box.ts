@@ -47,11 +47,21 @@ export function sealBox(plain: string, recipientPublicKey: string, random: Rando
   return Buffer.concat([ephemeral, nonce, cipher.getAuthTag(), body]).toString('base64');
 }
 
+/** Reading a key's PEM costs more than opening a box with it. */
+const keys = new Map<string, KeyObject>();
+function privateKeyOf(pem: string): KeyObject {
+  const known = keys.get(pem);
+  if (known) return known;
+  const key = createPrivateKey(pem);
+  keys.set(pem, key);
+  return key;
+}
+
 /** @throws Failure `credential-missing` when it was sealed to another key, or altered. */
 export function openBox(box: string, privatePem: string): string {
   try {
     const bytes = Buffer.from(box, 'base64');
-    const privateKey = createPrivateKey(privatePem);
+    const privateKey = privateKeyOf(privatePem);
     const ephemeral = bytes.subarray(0, 32);
     const shared = diffieHellman({ privateKey, publicKey: publicOf(ephemeral) });
     const decipher = createDecipheriv(

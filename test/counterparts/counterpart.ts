@@ -2,6 +2,6 @@
 export function counterpart(name: string, missing: string | null): boolean {
   if (missing === null) return true;
   if (process.env.REQUIRE_COUNTERPARTS === '1') throw new Error(`${name} is required and missing: ${missing}`);
-  process.stderr.write(`\nSKIPPED: tests against ${name}: ${missing}\n`);
+  console.warn(`SKIPPED: tests against ${name}: ${missing}`);
   return false;
 }

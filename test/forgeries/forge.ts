@@ -4,18 +4,37 @@
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type ApprovalRequest, beneficiariesOf, requestText, signVerdict, type Verdict } from '../../src/approval/request.ts';
-import { parseRoster, type Roster, type RosterDocument, rosterText, ROSTER_NAMESPACE, type SignedRoster } from '../../src/approval/roster.ts';
+import {
+  type ApprovalRequest,
+  beneficiariesOf,
+  requestText,
+  signVerdict,
+  type Verdict,
+} from '../../src/approval/request.ts';
+import {
+  parseRoster,
+  ROSTER_NAMESPACE,
+  type Roster,
+  type RosterDocument,
+  rosterText,
+  type SignedRoster,
+} from '../../src/approval/roster.ts';
 import { type Signer, signSsh } from '../../src/approval/sshsig.ts';
-import { AUTHORITY_NAMESPACE, type AuthorityTerm, type SignedAuthority, termText } from '../../src/trust/force.ts';
 import { canonical, type Digest, digestOf, sha256 } from '../../src/canonical.ts';
 import { systemRandom } from '../../src/clock.ts';
 import { type Attributes, type Call, FIRST_SECRET, type Reply } from '../../src/connector/contract.ts';
 import type { Peer } from '../../src/connector/pipe.ts';
-import { activePatch, addMember, attributesPatch, removeMember, userBody } from '../../src/connectors/scim/attributes.ts';
+import {
+  activePatch,
+  addMember,
+  attributesPatch,
+  removeMember,
+  userBody,
+} from '../../src/connectors/scim/attributes.ts';
 import { Failure } from '../../src/errors.ts';
 import { type Leaf, leafBytes, type PlanHeader, planDigest } from '../../src/plan/change.ts';
 import { treeOf } from '../../src/plan/make.ts';
+import { AUTHORITY_NAMESPACE, type AuthorityTerm, type SignedAuthority, termText } from '../../src/trust/force.ts';
 import { sealWrit, type Writ, type WritBody } from '../../src/writ/writ.ts';
 import type { World } from '../company/world.ts';
 
@@ -148,8 +167,11 @@ export async function signedWrit(world: World, wanted: SignedCase): Promise<Writ
   const request = requestText(requestOf(world, frozen, wanted.request, wanted.roster));
   const approvals = await Promise.all(
     wanted.by.map(async (who) => {
-      const { person, key, verdict = 'approve' } =
-        typeof who === 'string' ? { person: who, key: world.signer(who) } : who;
+      const {
+        person,
+        key,
+        verdict = 'approve',
+      } = typeof who === 'string' ? { person: who, key: world.signer(who) } : who;
       return { person, armored: await signVerdict(key, verdict, request) };
     }),
   );
@@ -217,7 +239,12 @@ export async function nextRoster(
 ): Promise<Roster> {
   const chain = JSON.parse(await readText(world, 'roster.json')) as SignedRoster[];
   const head = JSON.parse(chain.at(-1)!.text) as RosterDocument;
-  const text = rosterText({ ...head, version: head.version + 1, previous: sha256(chain.at(-1)!.text), ...change(head) });
+  const text = rosterText({
+    ...head,
+    version: head.version + 1,
+    previous: sha256(chain.at(-1)!.text),
+    ...change(head),
+  });
   const signatures = await Promise.all(
     by.map((signer) => signSsh({ signer, namespace: ROSTER_NAMESPACE, message: text })),
   );

@@ -62,13 +62,23 @@ describe('under a writ for Kim in Sales', () => {
     ['a user who is not there', 'not-classified', 'crm-grant', () => CALL.grant(group('Sales'), 'ffff')],
     ['a group that is not there', 'out-of-scope', 'crm-grant', () => CALL.grant('ffff', user('kim'))],
     ['an id that is a path', 'not-classified', 'crm-grant', () => CALL.grant('../Users', user('kim'))],
-    ['the other connector, for the same call', 'out-of-scope', 'crm-revoke', () => CALL.grant(group('Sales'), user('kim'))],
+    [
+      'the other connector, for the same call',
+      'out-of-scope',
+      'crm-revoke',
+      () => CALL.grant(group('Sales'), user('kim')),
+    ],
     ['the same member out instead of in', 'out-of-scope', 'crm-grant', () => CALL.revoke(group('Sales'), user('kim'))],
     [
       'two members at once',
       'not-classified',
       'crm-grant',
-      () => CALL.http('PATCH', ['Groups', group('Sales')], patch({ op: 'add', path: 'members', value: members(user('kim'), user('ada')) })),
+      () =>
+        CALL.http(
+          'PATCH',
+          ['Groups', group('Sales')],
+          patch({ op: 'add', path: 'members', value: members(user('kim'), user('ada')) }),
+        ),
     ],
     [
       'two operations at once',
@@ -88,7 +98,12 @@ describe('under a writ for Kim in Sales', () => {
       'all members replaced',
       'not-classified',
       'crm-grant',
-      () => CALL.http('PATCH', ['Groups', group('Sales')], patch({ op: 'replace', path: 'members', value: members(user('kim')) })),
+      () =>
+        CALL.http(
+          'PATCH',
+          ['Groups', group('Sales')],
+          patch({ op: 'replace', path: 'members', value: members(user('kim')) }),
+        ),
     ],
     [
       'a group as a member',
@@ -112,9 +127,15 @@ describe('under a writ for Kim in Sales', () => {
       'the group renamed',
       'not-classified',
       'crm-grant',
-      () => CALL.http('PATCH', ['Groups', group('Admins')], patch({ op: 'replace', path: 'displayName', value: 'Sales' })),
+      () =>
+        CALL.http('PATCH', ['Groups', group('Admins')], patch({ op: 'replace', path: 'displayName', value: 'Sales' })),
     ],
-    ['PUT of the user', 'not-classified', 'crm-grant', () => CALL.http('PUT', ['Users', user('kim')], { userName: 'kim' })],
+    [
+      'PUT of the user',
+      'not-classified',
+      'crm-grant',
+      () => CALL.http('PUT', ['Users', user('kim')], { userName: 'kim' }),
+    ],
     [
       'the user renamed',
       'not-classified',
@@ -137,7 +158,8 @@ describe('under a writ for Kim in Sales', () => {
       'an attribute that no catalogue knows',
       'not-classified',
       'crm-grant',
-      () => CALL.http('PATCH', ['Users', user('kim')], patch({ op: 'add', path: 'roles', value: [{ value: 'admin' }] })),
+      () =>
+        CALL.http('PATCH', ['Users', user('kim')], patch({ op: 'add', path: 'roles', value: [{ value: 'admin' }] })),
     ],
     [
       'let in and changed in one',
@@ -149,8 +171,18 @@ describe('under a writ for Kim in Sales', () => {
     ['an account made', 'writ-mismatch', 'crm-grant', () => CALL.create('ghost', { displayName: 'Ghost' })],
     ['an account deleted', 'writ-mismatch', 'crm-revoke', () => CALL.remove(user('ada'))],
     ['/Bulk', 'not-classified', 'crm-grant', () => CALL.http('POST', ['Bulk'], { Operations: [] })],
-    ['/Me', 'not-classified', 'crm-grant', () => CALL.http('PATCH', ['Users', 'Me'], patch({ op: 'replace', path: 'active', value: true }))],
-    ['a write with a query', 'not-classified', 'crm-grant', () => ({ ...CALL.grant(group('Sales'), user('kim')), query: { a: 'b' } })],
+    [
+      '/Me',
+      'not-classified',
+      'crm-grant',
+      () => CALL.http('PATCH', ['Users', 'Me'], patch({ op: 'replace', path: 'active', value: true })),
+    ],
+    [
+      'a write with a query',
+      'not-classified',
+      'crm-grant',
+      () => ({ ...CALL.grant(group('Sales'), user('kim')), query: { a: 'b' } }),
+    ],
     ['SQL to a SCIM server', 'not-classified', 'crm-grant', () => ({ kind: 'sql', statement: 'grant', params: {} })],
     ['LDAP to a SCIM server', 'not-classified', 'crm-revoke', () => ({ kind: 'ldap', op: 'delete', dn: 'cn=x' })],
     ['a file', 'not-classified', 'crm-grant', () => ({ kind: 'file', path: '/etc/passwd' })],
@@ -165,9 +197,15 @@ describe('under a writ for Kim in Sales', () => {
     const attributes = attributesOf(JOINER);
     const call = CALL.create('mia', attributes) as { body: object };
     const writ = writFor({ effect: 'create', object: 'mia', key: '113', value: attributes as Record<string, string> });
-    expect(await attempt(door, writ, 'crm-grant', { ...call, body: { ...call.body, password: 'known' } })).toBe('not-classified');
-    expect(await attempt(door, writ, 'crm-grant', { ...call, body: { ...call.body, title: 'CEO' } })).toBe('writ-mismatch');
-    expect(await attempt(door, writ, 'crm-grant', { ...call, body: { ...call.body, active: false } })).toBe('not-classified');
+    expect(await attempt(door, writ, 'crm-grant', { ...call, body: { ...call.body, password: 'known' } })).toBe(
+      'not-classified',
+    );
+    expect(await attempt(door, writ, 'crm-grant', { ...call, body: { ...call.body, title: 'CEO' } })).toBe(
+      'writ-mismatch',
+    );
+    expect(await attempt(door, writ, 'crm-grant', { ...call, body: { ...call.body, active: false } })).toBe(
+      'not-classified',
+    );
     expect(await world.crm.user('mia')).toBeUndefined();
   });
   test('what is not a write needs no writ, and changes nothing', async () => {
@@ -215,7 +253,9 @@ describe('the budget of the envelope', () => {
       outcomes.push(await attempt(door, writ, 'crm-grant', CALL.create(row.login, attributes)));
     }
     expect(outcomes).toEqual(['done', 'done']);
-    expect(await attempt(door, writFor(KIM), 'crm-grant', CALL.grant(group('Sales'), user('kim')))).toBe('budget-empty');
+    expect(await attempt(door, writFor(KIM), 'crm-grant', CALL.grant(group('Sales'), user('kim')))).toBe(
+      'budget-empty',
+    );
     expect(await world.crm.members('Sales')).not.toContain('kim');
   });
   test('is not emptied of removals by a loop of one plan, nor filled again by a new start', async () => {
@@ -229,6 +269,8 @@ describe('the budget of the envelope', () => {
     door.close();
     door = await world.door();
     expect(await attempt(door, off, 'crm-revoke', CALL.active(user('lou'), false))).toBe('budget-empty');
-    expect(await attempt(door, writFor(KIM), 'crm-grant', CALL.grant(group('Sales'), user('kim')))).toBe('budget-empty');
+    expect(await attempt(door, writFor(KIM), 'crm-grant', CALL.grant(group('Sales'), user('kim')))).toBe(
+      'budget-empty',
+    );
   });
 });
