@@ -1,5 +1,4 @@
 /** `bench decide`: decisions a second, from memory and from the engine. */
-import { cpus } from 'node:os';
 import { type DecisionInput, decideAnew, decider } from '../src/decision/decide.ts';
 import { loadPolicies, readDefaultPolicies } from '../src/decision/policy.ts';
 
@@ -38,12 +37,10 @@ function perSecond(times: number, work: (index: number) => void): number {
   return (times * 1e9) / Number(process.hrtime.bigint() - started);
 }
 
-export async function benchDecide(): Promise<void> {
+export async function benchDecide(): Promise<string> {
   const policySet = loadPolicies(readDefaultPolicies());
   const decide = decider(policySet);
   const all = inputs();
-  const [cpu] = cpus();
-  console.log(`machine   ${cpus().length} × ${cpu?.model.trim()}, Node ${process.version}`);
   console.log(`policies  ${policySet.policies.size}, ${all.length} different inputs`);
 
   // A fresh object each time, as the planner makes them: the key has to be built anew.
@@ -54,6 +51,5 @@ export async function benchDecide(): Promise<void> {
   console.log(
     `uncached  ${rate(uncached)} decisions/s, ${(1e6 / uncached).toFixed(0)} µs each (a deny or a hold asks twice)`,
   );
-  console.log(`memory    ${Math.round(process.memoryUsage().rss / 1e6)} MB`);
-  console.log(`decide: ${rate(memoised)}/s memoised (goal 500,000), ${rate(uncached)}/s uncached`);
+  return `decide: ${rate(memoised)}/s memoised (goal 500,000), ${rate(uncached)}/s uncached`;
 }

@@ -5,7 +5,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdtemp, open, rm, stat } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Feed } from '../src/authority/authority.ts';
 import { systemClock } from '../src/clock.ts';
@@ -33,7 +33,7 @@ async function writePeople(path: string): Promise<void> {
   await file.close();
 }
 
-export async function benchFeed(): Promise<void> {
+export async function benchFeed(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'writgate-bench-feed-'));
   const timed = async <T>(work: () => Promise<T> | T): Promise<[T, number]> => {
     const start = performance.now();
@@ -76,8 +76,6 @@ export async function benchFeed(): Promise<void> {
     const [proved, proving] = await timed(() => keys.filter((key) => kept.prove(key)).length);
     kept.close();
 
-    const machine = `${cpus().length} × ${cpus()[0]?.model}, Node ${process.version}`;
-    console.log(`machine    ${machine}`);
     console.log(`payload    ${ROWS} rows × 10 columns, ${(size / 1e6).toFixed(0)} MB`);
     console.log(`snapshot   ${snapshot.statement.verdict}, ${snapshot.statement.records} records`);
     console.log(
@@ -87,7 +85,7 @@ export async function benchFeed(): Promise<void> {
     console.log(`has        ${((finding / found) * 1e6).toFixed(0)} µs a key`);
     console.log(`prove      ${((proving / proved) * 1e6).toFixed(0)} µs a proof`);
     const goal = `goal ≤ ${GOAL.seconds} s, ≤ ${GOAL.megabytes} MB`;
-    console.log(`feed: ${seconds.toFixed(1)} s to an attested snapshot, peak ${Math.round(megabytes)} MB (${goal})`);
+    return `feed: ${seconds.toFixed(1)} s to an attested snapshot, peak ${Math.round(megabytes)} MB (${goal})`;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

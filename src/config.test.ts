@@ -209,7 +209,6 @@ describe('one part about another', () => {
       'keep one',
     ],
     ['protected: [svc-*]', 'protected: ["*"]', '"*"', 'protects every account', 'svc-*'],
-    ['disable: now, delete: 90d', 'disable: 91d, delete: 90d', '90d', 'deleted before it is disabled', 'after 90d'],
     ['base: "dc=acme", ', '', 'corp', 'has no base', 'add base'],
     [
       'scim: https://crm.example/scim/v2',

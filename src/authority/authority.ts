@@ -129,11 +129,20 @@ export const Target = z
     timeout: duration.default(10_000),
     /** `userName == person.login`: the target's login attribute and a CEL expression over `person`. */
     match: z.string().default('login == person.login'),
-    leaver: z.strictObject({ disable: duration.default(0), delete: duration.optional() }).default({ disable: 0 }),
-    unmanaged: z.enum(['report', 'adopt', 'revert']).default('report'),
+    /** Access ends at once; the account is deleted after its retention, or never. */
+    leaver: z
+      .strictObject({
+        disable: duration
+          .default(0)
+          .refine((ms) => ms === 0, 'now: access ends with the affiliation; let the feed say a later day'),
+        delete: duration.optional(),
+      })
+      .default({ disable: 0 }),
+    /** What nobody wrote down is reported; `writgate adopt` and `writgate protect` decide about it. */
+    unmanaged: z.literal('report').default('report'),
     /** Logins with `*` at most as a wildcard; never touched. */
     protected: z.array(z.string()).default([]),
-    mechanisms: z.array(z.enum(['account', 'membership', 'connections', 'login'])).optional(),
+    mechanisms: z.array(z.enum(['account', 'membership', 'connections'])).optional(),
   })
   .refine(
     (target) => [target.scim, target.ldap, target.postgres].filter(Boolean).length === 1,
@@ -148,8 +157,6 @@ export const Entitlement = z
     privilege: z.enum(PRIVILEGES),
     owner: personId.optional(),
     maxFor: duration.optional(),
-    /** Whether Writgate creates it where it is missing. */
-    create: z.boolean().default(false),
   })
   .refine(
     (entitlement) => [entitlement.group, entitlement.role].filter(Boolean).length === 1,

@@ -212,10 +212,6 @@ function checkTargets(view: View, report: Report): void {
       const message = `${path.join('.')} has no base, below which everything happens`;
       report.problem(path, message, 'add base: "dc=acme,dc=example"', 'key');
     }
-    if (target.leaver.delete !== undefined && target.leaver.delete < target.leaver.disable) {
-      const message = 'the account would be deleted before it is disabled';
-      report.problem([...path, 'leaver', 'delete'], message, 'delete later than disable, for example after 90d');
-    }
     for (const [position, pattern] of target.protected.entries()) {
       if (/^\**$/.test(pattern)) {
         const message = `"${pattern}" protects every account, so nothing can ever be done`;

@@ -1,0 +1,166 @@
+/**
+ * The words of a scenario. A line is a step; what is indented below it is what Writgate said, or what the target shows to
+ * whoever looks at it directly.
+ */
+
+import type { LIES } from '../../examples/company/lying-scim.ts';
+import { ask } from '../../src/control/ask.ts';
+import { showPlans } from '../../src/control/inspect.ts';
+import { HOUR, PEOPLE, type Row, type World } from '../company/world.ts';
+
+/** A scenario under way. */
+export class Story {
+  readonly world: World;
+  #rows: readonly Row[] = PEOPLE;
+  #ageHours = 1;
+  /** Plans of the first day are not told. */
+  #told = 0;
+
+  constructor(world: World) {
+    this.world = world;
+  }
+
+  /** Everybody has what he should. */
+  async begin(): Promise<void> {
+    await this.world.plan();
+    await this.world.run();
+    this.#told = (await this.#numbers()).at(-1) ?? 0;
+  }
+
+  /** @returns what is to be shown below the line */
+  async step(line: string): Promise<readonly string[]> {
+    for (const [form, act] of STEPS) {
+      const match = form.exec(line);
+      if (match) return (await act(this, ...match.slice(1).map((word) => word ?? ''))) ?? [];
+    }
+    throw new Error(`no step is called "${line}"`);
+  }
+
+  async export(change: (rows: readonly Row[]) => readonly Row[], ageHours = this.#ageHours): Promise<void> {
+    this.#rows = change(this.#rows);
+    this.#ageHours = ageHours;
+    await this.world.exportHr(this.#rows, ageHours * HOUR);
+  }
+
+  async plan(): Promise<readonly string[]> {
+    // Exported a little later than the one before.
+    this.#ageHours = Math.max(this.#ageHours - 0.01, 0.01);
+    const report = await this.world.plan();
+    const feeds = report.feeds.map(
+      ({ feed, verdict, findings }) => `${feed} is ${[verdict, ...findings.map(({ code }) => code)].join(', ')}`,
+    );
+    const people = Object.entries(report.people).flatMap(([what, names]) =>
+      names.length > 0 ? [`${what}: ${names.join(', ')}`] : [],
+    );
+    const plans = await this.world.plans();
+    const lines = plans
+      .filter(({ state }) => state === 'open' || state === 'refused')
+      .flatMap(({ plan, risk, state, needs, refusal, changes }) => [
+        `${plan} ${risk}, ${state === 'refused' ? `refused itself: ${refusal.map(({ message }) => message).join('; ')}` : needs ? `needs ${needs.people} of ${needs.role}` : 'inside the envelope'}`,
+        ...changes.map(
+          ({ change, effect, entitlement, login, cause }) =>
+            `  ${change} ${effect} ${entitlement ?? 'account'} ${login} (${cause.replace(/R[0-9a-f]{8}/, 'R…')})`,
+        ),
+      ]);
+    return [...feeds, ...people, ...(lines.length > 0 ? lines : ['nothing to do'])];
+  }
+
+  async run(): Promise<readonly string[]> {
+    await this.world.run();
+    const { world } = this.world.control();
+    const numbers = (await this.#numbers()).filter((number) => number > this.#told);
+    const plans = await showPlans(this.world.database, world, numbers, 100);
+    const lines = plans.flatMap(({ changes }) =>
+      changes
+        .filter(({ stage }) => stage !== 'superseded')
+        .map(
+          ({ change, effect, entitlement, login, stage, note }) =>
+            `${change} ${effect} ${entitlement ?? 'account'} ${login}: ${stage}${note === null ? '' : `, ${note}`}`,
+        ),
+    );
+    return lines.length > 0 ? lines : ['nothing to do'];
+  }
+
+  async #numbers(): Promise<number[]> {
+    const rows = await this.world.database.query<{ number: number }>('select number from plan order by number');
+    return rows.map(({ number }) => number);
+  }
+}
+
+/** The HR key of a person. */
+const keyOf = (name: string): string => {
+  const found = PEOPLE.find((row) => row.name === name || row.name.split(' ')[0] === name);
+  if (!found) throw new Error(`nobody is called ${name}`);
+  return found.id;
+};
+
+type Act = (story: Story, ...words: string[]) => Promise<readonly string[] | void>;
+const STEPS: readonly (readonly [form: RegExp, act: Act])[] = [
+  [
+    /^given HR says that (\S+) (\S+) joins (\S+) as (\d+)$/,
+    (story, first = '', last, department = '', id = '') =>
+      story.export((rows) => [...rows, { id, name: `${first} ${last}`, login: first.toLowerCase(), department }]),
+  ],
+  [
+    /^given HR says that (\S+) moves to (\S+)$/,
+    (story, name = '', department = '') =>
+      story.export((rows) => rows.map((row) => (row.id === keyOf(name) ? { ...row, department } : row))),
+  ],
+  [
+    /^given HR no longer lists (.+)$/,
+    (story, names = '') => {
+      const gone = names.split(/, | and /).map(keyOf);
+      return story.export((rows) => rows.filter(({ id }) => !gone.includes(id)));
+    },
+  ],
+  [/^given HR’s export is (\d+) hours old$/, (story, hours) => story.export((rows) => rows, Number(hours))],
+  [
+    /^given HR’s export breaks off after (\d+) people$/,
+    (story, most) => story.export((rows) => rows.slice(0, Number(most))),
+  ],
+  [/^given the target (?:lies: )?(.+): \w.*$/, (story, lie) => story.world.crm.lie(lie as keyof typeof LIES)],
+  [
+    /^given (\S+) asks for (\S+) for (\S+), for (\d+) hours$/,
+    async (story, by = '', entitlement = '', person = '', hours) => {
+      await ask(story.world.control().world, {
+        person: keyOf(person),
+        by: keyOf(by),
+        entitlement,
+        forMs: Number(hours) * HOUR,
+        reason: 'as asked',
+      });
+    },
+  ],
+  [/^when Writgate plans$/, (story) => story.plan()],
+  [/^when Writgate runs$/, (story) => story.run()],
+  [
+    /^when (\S+) (approves|refuses) (P\d+)$/,
+    async (story, name = '', verdict, plan = '') => {
+      try {
+        await story.world.signAs(plan, keyOf(name), verdict === 'approves' ? 'approve' : 'refuse');
+        return ['signed'];
+      } catch (thrown) {
+        return [(thrown as Error).message];
+      }
+    },
+  ],
+  [
+    /^then the target shows (.+)$/,
+    async (story, names = '') => {
+      const picture = (await story.world.crm.picture()).split('\n');
+      const logins = names === 'everybody' ? null : names.toLowerCase().split(/, | and /);
+      const shown = (line: string) =>
+        logins === null || logins.some((login) => line.replace('-', '').startsWith(`${login}:`));
+      return picture
+        .filter(shown)
+        .map((line) => (line.startsWith('-') ? `${line.slice(1)} (disabled)` : line).replaceAll(',', ', '));
+    },
+  ],
+  [
+    /^then the ledger holds$/,
+    async (story) => {
+      const { ok, findings } = await story.world.ledger();
+      return ok ? [] : findings.map(({ message }) => message);
+    },
+  ],
+];
