@@ -15,7 +15,10 @@ const BENCHES: Readonly<Record<string, { readonly says: string; run(args: string
   decide: { says: 'decisions a second, from memory and from the engine', run: benchDecide },
   feed: { says: 'an export of a million people becomes an attested snapshot', run: benchFeed },
   ledger: { says: 'entries made durable and checked a second', run: benchLedger },
-  reconcile: { says: 'from a feed to stored plans, unchanged again, one changed [--people 100000]', run: benchReconcile },
+  reconcile: {
+    says: 'from a feed to stored plans, unchanged again, one changed [--people 100000]',
+    run: benchReconcile,
+  },
 };
 
 function machine(): string {

@@ -23,10 +23,12 @@ export async function readEvidence(db: Queryable, world: World): Promise<Evidenc
   const now = world.clock.now();
   return new Map(
     Object.entries(feeds).map(
-      ([feed, { contract }]): [string, Evidence extends ReadonlyMap<string, infer V> ? V : never] => {
+      ([feed, { contract, exporter }]): [string, Evidence extends ReadonlyMap<string, infer V> ? V : never] => {
         const row = rows.find((other) => other.feed === feed);
         if (!row) return [feed, { id: '', verdict: 'none', asOf: 'none' }];
-        const fresh = row.as_of !== null && now - row.as_of.getTime() <= contract.maxAge;
+        // Where an exporter is named, an age that he did not sign is none; the gateway judges the same.
+        const believed = exporter === undefined || row.as_of_kind === 'signed';
+        const fresh = believed && row.as_of !== null && now - row.as_of.getTime() <= contract.maxAge;
         return [feed, { id: row.id, verdict: fresh ? 'fresh' : 'stale', asOf: row.as_of_kind }];
       },
     ),

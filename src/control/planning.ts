@@ -267,7 +267,7 @@ async function noteAuthority(tx: Queryable, world: World): Promise<boolean> {
   return rows.length > 0;
 }
 
-async function loginsOf(tx: Queryable, authority: Authority) {
+export async function loginsOf(tx: Queryable, authority: Authority) {
   const { tenant } = authority;
   const owned = await tx.query<{ system: string; login: string; person: string }>(
     `select system, login, person from login where tenant = $1

@@ -15,6 +15,8 @@ export interface Bindings {
   /** The name on the system that a group's id stands for, or null. */
   entitlementOf(system: string, ref: string, connector: string): Promise<string | null>;
   subjectOf(system: string, login: string): Promise<{ readonly feed: string; readonly key: string } | null>;
+  /** Another account of this person on the system, or null. */
+  otherAccount(system: string, login: string, subject: { feed: string; key: string }): Promise<string | null>;
   bind(system: string, login: string, id: string | null, subject: { feed: string; key: string }): Promise<void>;
 }
 
@@ -64,6 +66,13 @@ export function openBindings(
       // A binding never changes hands, so that it may be remembered; that there is none may not.
       if (found) bound.set(`${system} ${login}`, found);
       return found;
+    },
+    async otherAccount(system, login, { feed, key }) {
+      const found = await database.maybe<{ login: string }>(
+        'select login from binding where tenant = $1 and system = $2 and feed = $3 and key = $4 and login <> $5 limit 1',
+        [authority().tenant, system, feed, key, login],
+      );
+      return found?.login ?? null;
     },
     async bind(system, login, id, { feed, key }) {
       await database.query(

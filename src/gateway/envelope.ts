@@ -33,6 +33,10 @@ export interface EnvelopeFacts {
   readonly subject: Subject;
   /** The subject to whom this gateway has bound the account, or null. */
   readonly boundTo: { readonly feed: string; readonly key: string } | null;
+  /** Another account that this gateway made or adopted for the subject on the same system, or null. */
+  readonly otherAccount: string | null;
+  /** People once took everything from the subject by their signatures; only signatures give again. */
+  readonly terminated: boolean;
   /** When this gateway itself disabled the account, or null. */
   readonly disabledAt: Instant | null;
 }
@@ -42,12 +46,19 @@ export type EnvelopeVerdict = { readonly inside: true } | { readonly inside: fal
 const outside = (why: string): EnvelopeVerdict => ({ inside: false, why });
 
 /** Evidence that every adding change needs, with or without people's signatures. */
-export function checkEvidence(leaf: Leaf, facts: EnvelopeFacts): EnvelopeVerdict {
+export function checkEvidence(authority: Authority, leaf: Leaf, facts: EnvelopeFacts, now: Instant): EnvelopeVerdict {
   if (leaf.subject === null) return outside('it names no record of any feed');
   const who = `${leaf.subject.feed}:${leaf.subject.key}`;
   const { subject, boundTo } = facts;
   if (subject.evidence !== 'fresh')
     return outside(`the newest snapshot of ${leaf.subject.feed} is ${subject.evidence}, not fresh`);
+  if (leaf.until !== null && Date.parse(leaf.until) <= now) return outside(`its own end, ${leaf.until}, has passed`);
+  const longest = leaf.effect === 'grant' ? authority.entitlements[leaf.entitlement ?? '']?.maxFor : undefined;
+  if (longest !== undefined && !(leaf.until !== null && Date.parse(leaf.until) - now <= longest)) {
+    return outside(
+      `${leaf.entitlement} may be held for ${longest / 3_600_000} h at most, and it ends ${leaf.until ?? 'never'}`,
+    );
+  }
   // Adopting binds and grants nothing: what somebody who left still has must be taken under management to be removed.
   if (leaf.effect === 'adopt') {
     return boundTo === null
@@ -83,8 +94,12 @@ export function checkEnvelope(authority: Authority, leaf: Leaf, facts: EnvelopeF
   if (quorum !== null) return outside(`it needs ${quorum.people} of ${quorum.role}`);
 
   if (ADDING.has(leaf.effect)) {
-    const evidence = checkEvidence(leaf, facts);
+    const evidence = checkEvidence(authority, leaf, facts, now);
     if (!evidence.inside) return evidence;
+    if (facts.terminated) return outside('people took everything from this person; only people give again');
+    if (leaf.effect === 'create' && facts.otherAccount !== null) {
+      return outside(`the person has the account ${facts.otherAccount} on ${leaf.system} already`);
+    }
     const person = facts.subject.person;
     if (person === null) return outside('no person');
     if (leaf.effect === 'grant') {

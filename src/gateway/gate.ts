@@ -13,7 +13,7 @@ import { checkApprovals } from '../approval/quorum.ts';
 import { beneficiariesOf, parseRequest } from '../approval/request.ts';
 import type { Roster } from '../approval/roster.ts';
 import { type Authority, protocolOf } from '../authority/authority.ts';
-import { ownershipOf, requesterOf } from '../authority/ownership.ts';
+import { GATEWAY, ownershipOf, requesterOf } from '../authority/ownership.ts';
 import { entitlementNamed, optionsOf } from '../authority/target.ts';
 import { type Digest, digestOf } from '../canonical.ts';
 import { type Clock, type Instant, isoTime, type Random } from '../clock.ts';
@@ -21,7 +21,7 @@ import type { Call, Reply } from '../connector/contract.ts';
 import { type Code, Failure } from '../errors.ts';
 import { isProtected } from '../identity/login.ts';
 import type { Scribe } from '../ledger/scribe.ts';
-import { type Leaf, signedQuorumOf, tupleOf } from '../plan/change.ts';
+import { type Leaf, riskOf, signedQuorumOf, tupleOf } from '../plan/change.ts';
 import { ADDING, type Tuple, tupleKey } from '../writ/tuple.ts';
 import { type OpenWrit, openWrit, type Writ } from '../writ/writ.ts';
 import type { Bindings } from './binding.ts';
@@ -120,6 +120,13 @@ export function openGate(world: GateWorld): Gate {
         const asked = `change ${other.seq} was asked for by ${requesterOf(other)}`;
         throw new Failure('not-approved', `${asked}, the request says ${stakes.requester}`);
       }
+      const risky = leaves.find((leaf) => riskOf(authority, leaf) !== header.risk);
+      if (risky) {
+        throw new Failure(
+          'not-approved',
+          `change ${risky.seq} is ${riskOf(authority, risky)}, and the request calls it ${header.risk}`,
+        );
+      }
       executors = stakes.executors;
       const verdict = checkApprovals({
         request: body.request,
@@ -195,12 +202,16 @@ export function openGate(world: GateWorld): Gate {
   }
 
   async function factsOf(leaf: Leaf, now: Instant): Promise<EnvelopeFacts> {
-    const [subject, boundTo, disabledAt] = await Promise.all([
+    const [subject, boundTo, disabledAt, otherAccount, terminated] = await Promise.all([
       world.subjectOf(leaf, now),
       world.bindings.subjectOf(leaf.system, leaf.object),
       leaf.effect === 'delete' ? world.spender.disabledAt(leaf.system, leaf.object) : null,
+      leaf.effect === 'create' && leaf.subject !== null
+        ? world.bindings.otherAccount(leaf.system, leaf.object, leaf.subject)
+        : null,
+      ADDING.has(leaf.effect) ? world.spender.wasTerminated(leaf) : false,
     ]);
-    return { subject, boundTo, disabledAt };
+    return { subject, boundTo, disabledAt, otherAccount, terminated };
   }
 
   /** Evidence and envelope at this moment; null when the change may be made. */
@@ -216,7 +227,9 @@ export function openGate(world: GateWorld): Gate {
       return verdict.inside ? null : refused('outside-envelope', `${describe(leaf)}: ${verdict.why}`);
     }
     // Signatures lift the envelope, never the evidence: nobody's approval makes stale data fresh.
-    const verdict = ADDING.has(leaf.effect) ? checkEvidence(leaf, facts) : checkBound(leaf, facts);
+    const verdict = ADDING.has(leaf.effect)
+      ? checkEvidence(world.force().authority, leaf, facts, now)
+      : checkBound(leaf, facts);
     return verdict.inside ? null : refused('outside-envelope', `${describe(leaf)}: ${verdict.why}`);
   }
 
@@ -297,6 +310,9 @@ export function openGate(world: GateWorld): Gate {
     if ('kind' in writ) return writ;
     const leaf = writ.open.leaves.find((other) => other.seq === seq);
     if (leaf?.effect !== 'adopt') return refused('writ-mismatch', `writ ${writId} permits no such change ${seq}`);
+    if (writ.executors !== null && !writ.executors.includes(GATEWAY)) {
+      return refuseSealed(GATEWAY, 'not-approved', 'the request does not name the gateway to carry it out', leaf, writ);
+    }
     const no = await objection(writ, leaf);
     if (no !== null) return refuseSealed('gateway', 'outside-envelope', messageOf(no), leaf, writ);
     return perform(writ, leaf, {

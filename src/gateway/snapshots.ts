@@ -2,6 +2,8 @@
 import type { KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import type { Authority } from '../authority/authority.ts';
+import { Failure } from '../errors.ts';
+import { checkInclusion, leafHash } from '../ledger/tree.ts';
 import { type OpenSnapshot, openSnapshot, type RecordProof } from '../source/open.ts';
 import type { Database } from '../store/database.ts';
 import { lastAccepted } from './feed.ts';
@@ -30,10 +32,29 @@ export function openSnapshots(
     const attested: Attested = {
       id: statement.id,
       verdict: statement.verdict,
-      asOf: statement.asOf === null ? null : Date.parse(statement.asOf),
+      // Where an exporter is named, an age that he did not sign is none.
+      asOf:
+        statement.asOf === null || (authority().feeds[feed]?.exporter !== undefined && statement.asOfKind !== 'signed')
+          ? null
+          : Date.parse(statement.asOf),
       find: async (record) => {
         const found = snapshot.find(record);
-        return found === null || found === 'quarantined' ? found : { row: found.row };
+        if (found === null || found === 'quarantined') return found;
+        // The row is held against the root that was signed when it came: files can be edited.
+        const proof = snapshot.prove(record);
+        const holds =
+          proof !== null &&
+          proof.text === found.text &&
+          checkInclusion({
+            leafHash: leafHash(found.text),
+            index: proof.index,
+            size: proof.size,
+            proof: proof.proof,
+            root: statement.recordsRoot,
+          });
+        if (!holds)
+          throw new Failure('snapshot-damaged', `the record ${record} of ${feed} is not the one that was attested`);
+        return { row: found.row };
       },
     };
     return { attested, snapshot };

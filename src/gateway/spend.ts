@@ -11,7 +11,7 @@ import type { Reply } from '../connector/contract.ts';
 import { type Leaf, privilegeOf, tupleOf, WEIGHT } from '../plan/change.ts';
 import { groupCommit } from '../store/batch.ts';
 import type { Database, Queryable } from '../store/database.ts';
-import { ADDING } from '../writ/tuple.ts';
+import { ADDING, tupleKey } from '../writ/tuple.ts';
 
 export interface Spending {
   readonly planDigest: Digest;
@@ -74,6 +74,8 @@ export interface Spender {
   settle(item: Settlement): Promise<void>;
   /** When this gateway last disabled an account that it has not let in again since, or null. */
   disabledAt(system: string, login: string): Promise<Instant | null>;
+  /** Whether people's signatures once took everything from the subject, and nothing signed was given since. */
+  wasTerminated(leaf: Leaf): Promise<boolean>;
   /** What of a side's budget is used in the window. */
   used(side: Side): Promise<Totals>;
 }
@@ -117,6 +119,11 @@ export function openSpender(database: Database, authority: () => Authority, cloc
       [tenant(), items.map(({ planDigest }) => planDigest), items.map(({ leaf }) => leaf.seq)],
     );
     const spent = new Map(known.map((row) => [`${row.plan_digest} ${row.seq}`, row]));
+    const twins = await tx.query<{ plan_digest: string; tuple: Leaf; seq: number }>(
+      'select plan_digest, tuple, seq from spent where tenant = $1 and plan_digest = any($2) and tuple = any($3::jsonb[])',
+      [tenant(), items.map(({ planDigest }) => planDigest), items.map(({ leaf }) => JSON.stringify(tupleOf(leaf)))],
+    );
+    const once = new Map(twins.map(({ plan_digest, tuple, seq }) => [`${plan_digest} ${tupleKey(tuple)}`, seq]));
     const sides = { grants: await stateOf(tx, 'grants', items), removals: await stateOf(tx, 'removals', items) };
 
     const going: Spending[] = [];
@@ -124,6 +131,16 @@ export function openSpender(database: Database, authority: () => Authority, cloc
     const verdicts = items.map((item): SpendVerdict => {
       const key = keyOf(item);
       if (inFlight.has(key)) return { verdict: 'busy' };
+      const own = `${item.planDigest} ${tupleKey(tupleOf(item.leaf))}`;
+      const twin = once.get(own) ?? item.leaf.seq;
+      if (twin !== item.leaf.seq) {
+        return {
+          verdict: 'refused',
+          code: 'writ-spent',
+          message: `change ${item.leaf.seq} repeats change ${twin} of its plan`,
+        };
+      }
+      once.set(own, item.leaf.seq);
       const before = spent.get(key);
       const verdict = before ? again(item, before) : ({ verdict: 'go', attempt: 1, wasLost: false } as const);
       if (verdict.verdict !== 'go') return verdict;
@@ -140,8 +157,9 @@ export function openSpender(database: Database, authority: () => Authority, cloc
 
     const at = isoTime(clock.now());
     await tx.query(
-      `insert into spent (tenant, plan_digest, seq, tuple, state, call_digest, at)
-       select $1, p, s, t, 'reserved', c, $6 from unnest($2::text[], $3::int[], $4::jsonb[], $5::text[]) as u(p, s, t, c)
+      `insert into spent (tenant, plan_digest, seq, tuple, state, call_digest, at, subject, cause)
+       select $1, p, s, t, 'reserved', c, $6, b, w
+         from unnest($2::text[], $3::int[], $4::jsonb[], $5::text[], $7::text[], $8::text[]) as u(p, s, t, c, b, w)
        on conflict (tenant, plan_digest, seq) do update
          set state = 'reserved', attempts = spent.attempts + 1, call_digest = excluded.call_digest, reply = null, at = excluded.at`,
       [
@@ -151,6 +169,8 @@ export function openSpender(database: Database, authority: () => Authority, cloc
         going.map(({ leaf }) => JSON.stringify(tupleOf(leaf))),
         going.map(({ callDigest }) => callDigest),
         at,
+        going.map(({ leaf }) => subjectOf(leaf)),
+        going.map(({ leaf, automatic }) => (automatic ? 'automatic' : leaf.cause)),
       ],
     );
     if (charged.length > 0) {
@@ -224,6 +244,18 @@ export function openSpender(database: Database, authority: () => Authority, cloc
     spend,
     settle,
     used: (which) => usedIn(database.query, which),
+    async wasTerminated(leaf) {
+      const { gone } = await database.one<{ gone: boolean }>(
+        `select exists (select 1 from spent t
+                         where t.tenant = $1 and t.subject = $2 and t.cause like 'exception %' and t.state in ('done', 'lost', 'reserved')
+                           and t.tuple ->> 'effect' in ('revoke', 'disable', 'delete')
+                           and not exists (select 1 from spent g
+                                            where g.tenant = t.tenant and g.subject = t.subject and g.at > t.at and g.state = 'done'
+                                              and g.cause <> 'automatic' and g.tuple ->> 'effect' in ('create', 'enable', 'adopt'))) as gone`,
+        [tenant(), subjectOf(leaf)],
+      );
+      return gone;
+    },
     async disabledAt(system, login) {
       const account = (effect: string) => JSON.stringify({ system, object: login, effect });
       // A disable before the account was made or let in again is another story.

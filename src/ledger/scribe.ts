@@ -59,8 +59,8 @@ export function openScribe(world: {
   readonly logKey: Verifier;
   readonly submit: Submit;
   readonly journal: Journal | null;
-  /** Told of each checkpoint that was checked; the gateway cosigns it. */
-  readonly seen: (checkpoint: string) => void;
+  /** Told of each checkpoint that was checked; the gateway holds it consistent and cosigns it. What it throws, nothing is sealed. */
+  readonly seen: (checkpoint: string) => Promise<void> | void;
   readonly clock: Clock;
   readonly random: Random;
 }): Scribe {
@@ -85,7 +85,7 @@ export function openScribe(world: {
     });
     if (placed.length !== submissions.length)
       throw new Error(`${placed.length} of ${submissions.length} entries were placed`);
-    world.seen(checkpoint);
+    await world.seen(checkpoint);
     return placed.map(({ index }) => index);
   }
 

@@ -4,7 +4,7 @@
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { sha256 } from '../canonical.ts';
+import { digestOf, sha256 } from '../canonical.ts';
 import { isoTime, systemClock, systemRandom } from '../clock.ts';
 import type { Call } from '../connector/contract.ts';
 import {
@@ -35,9 +35,10 @@ import { openSubjects } from '../gateway/subject.ts';
 import { openTargets } from '../gateway/target.ts';
 import { openTokens } from '../gateway/token.ts';
 import { witnessHead } from '../gateway/witnessed.ts';
-import { parseCheckpoint } from '../ledger/checkpoint.ts';
+import { openCheckpoint, parseCheckpoint } from '../ledger/checkpoint.ts';
 import { COSIGNATURE, createSigner, formatVerifier, parseNote, parseVerifier } from '../ledger/note.ts';
 import { openScribe, type Submit } from '../ledger/scribe.ts';
+import { checkConsistency } from '../ledger/tree.ts';
 import { createWitness } from '../ledger/witness.ts';
 import { openDatabase, packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
@@ -66,19 +67,34 @@ export async function startGateway(folder: string, configFolder: string): Promis
     const rows = await database.query<{ kind: string; serial: number; digest: string }>(
       'select kind, serial, digest from head',
     );
-    const newest = rows.find(({ kind }) => kind === 'authority');
-    const read = await readInForce(folder, clock.now(), newest?.serial ?? 0);
-    if (newest && newest.serial === read.term.serial && newest.digest !== read.authorityDigest) {
-      throw new Failure('authority-invalid', `another authority ${newest.serial} was in force before`);
+    const headOf = (kind: string) => rows.find((row) => row.kind === kind);
+    const read = await readInForce(folder, clock.now(), headOf('authority')?.serial ?? 0);
+    const trustRoot = digestOf(read.trustRoot);
+    const heads = [
+      // Pinned at the first start: whoever may write in the data folder later does not become its owner by that.
+      ['trust-root', 1, trustRoot],
+      ['roster', read.roster.version, read.roster.digest],
+      ['authority', read.term.serial, read.authorityDigest],
+    ] as const;
+    for (const [kind, serial, digest] of heads) {
+      const known = headOf(kind);
+      if (known && (serial < known.serial || (serial === known.serial && digest !== known.digest))) {
+        throw new Failure(
+          'authority-invalid',
+          `${kind} ${serial} is not the ${kind} ${known.serial} that was in force here before`,
+        );
+      }
     }
     if (rawPublicKey(key) !== read.trustRoot.gatewayKey) {
       throw new Failure('authority-invalid', 'this gateway’s key is not the one in the trust root');
     }
-    await database.query(
-      `insert into head (tenant, kind, serial, digest) values ($1, 'authority', $2, $3)
-       on conflict (tenant, kind) do update set serial = excluded.serial, digest = excluded.digest where head.serial < excluded.serial`,
-      [read.authority.tenant, read.term.serial, read.authorityDigest],
-    );
+    for (const [kind, serial, digest] of heads) {
+      await database.query(
+        `insert into head (tenant, kind, serial, digest) values ($1, $2, $3, $4)
+         on conflict (tenant, kind) do update set serial = excluded.serial, digest = excluded.digest where head.serial < excluded.serial`,
+        [read.authority.tenant, kind, serial, digest],
+      );
+    }
     return read;
   }
 
@@ -114,6 +130,30 @@ export async function startGateway(folder: string, configFolder: string): Promis
     if (cosigned.ok) await peer.request('ledger.cosigned', { note: note + cosigned.line });
     else console.error(`ALARM: the ledger’s checkpoint ${size} is not an extension of ${from}: ${cosigned.reason}`);
   }
+  /** The newest head that was held consistent; what is cosigned follows it a moment later. */
+  let head: { readonly size: number; readonly root: string } | null = await witnessHead(database, logKey.name).load();
+  /** Each checkpoint must extend the one before: an intent in a log that is thrown away later is none. */
+  async function extend(note: string): Promise<void> {
+    const opened = openCheckpoint(note, logKey);
+    if (!opened.ok) throw new Error(opened.reason);
+    const { size, root } = opened.checkpoint;
+    if (head !== null && size < head.size) return;
+    if (head !== null && head.size > 0) {
+      const peer = await controlPeer();
+      const proof =
+        size === head.size
+          ? []
+          : ((await peer.request('ledger.consistency', { from: head.size, to: size })) as string[]);
+      const grown = checkConsistency({ from: head.size, fromRoot: head.root, to: size, toRoot: root, proof });
+      if (!grown) {
+        console.error(
+          `ALARM: the ledger of ${size} entries is not an extension of the ${head.size} that this gateway knows`,
+        );
+        throw new Error(`the ledger of ${size} entries does not extend the ${head.size} known here`);
+      }
+    }
+    head = { size, root };
+  }
   let newestSeen: string | null = null;
   let cosigning: Promise<void> | null = null;
   /** One cosignature covers everything before it: a few a second are plenty. */
@@ -140,7 +180,8 @@ export async function startGateway(folder: string, configFolder: string): Promis
     logKey,
     submit,
     journal: openJournal(database),
-    seen: (checkpoint) => {
+    seen: async (checkpoint) => {
+      await extend(checkpoint);
       newestSeen = checkpoint;
       void cosign();
     },

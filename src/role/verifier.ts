@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { type Authority, protocolOf } from '../authority/authority.ts';
 import { nameOnSystem, optionsOf } from '../authority/target.ts';
+import { digestOf } from '../canonical.ts';
 import { systemClock, systemRandom } from '../clock.ts';
 import { type PerformCall, type Runner, startRunner } from '../connector/confinement.ts';
 import type { Question, Reply, Sighting } from '../connector/contract.ts';
@@ -114,7 +115,8 @@ export async function startVerifier(folder: string): Promise<Listener> {
           : null;
     if (entitlement !== null && name === null) return nothing(`${entitlement} is no configured entitlement`);
     const question: Question = {
-      account: { login: object, id: order.id },
+      // Never by an id that control gave: it could be somebody else's.
+      account: { login: object, id: null },
       ...(name === null ? {} : { entitlement: name }),
     };
     try {
@@ -132,13 +134,18 @@ export async function startVerifier(folder: string): Promise<Listener> {
 
   async function look(order: LookOrder): Promise<Looked> {
     const { tuple } = order;
+    // What to expect is in the tuple's digest, not in what control says beside it.
+    const expected = tuple.valueDigest === null ? null : order.attributes;
+    if ((expected === null ? null : digestOf(expected)) !== tuple.valueDigest) {
+      throw new Failure('wrong-use', `the attributes to look for are not those of change ${order.change}`);
+    }
     let sighting = await sight(order);
-    let judged = judge(tuple, order.attributes, sighting);
+    let judged = judge(tuple, expected, sighting);
     for (const pauseMs of PATIENCE_MS.slice(1)) {
       if (judged.verdict === 'confirmed') break;
       await clock.sleep(pauseMs);
       sighting = await sight(order);
-      judged = judge(tuple, order.attributes, sighting);
+      judged = judge(tuple, expected, sighting);
     }
     let presented: VerificationBody['presented'] = null;
     if (judged.verdict === 'confirmed' && judged.mechanism === 'account') {

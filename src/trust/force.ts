@@ -77,7 +77,10 @@ export function checkAuthority(
   }
   const parsed = Authority.safeParse(parseCanonical(signed.document));
   if (!parsed.success)
-    throw new Failure('authority-invalid', `the authority has not its form: ${parsed.error.message}`);
+    throw new Failure(
+      'authority-invalid',
+      `the authority has not the form that this Writgate knows: ${parsed.error.issues[0]?.message} in ${parsed.error.issues[0]?.path.join('.')}`,
+    );
   return { term, authority: parsed.data, people: [...people], need: roster.root.people };
 }
 

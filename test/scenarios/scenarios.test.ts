@@ -13,7 +13,6 @@ test.each(readdirSync(folder).filter((name) => name.endsWith('.txt')))('%s', asy
   const world = await startWorld();
   try {
     const story = new Story(world);
-    await story.begin();
     const told: string[] = [];
     for (const line of text.split('\n').filter((one) => !one.startsWith('    '))) {
       told.push(line);

@@ -13,18 +13,17 @@ export class Story {
   readonly world: World;
   #rows: readonly Row[] = PEOPLE;
   #ageHours = 1;
-  /** Plans of the first day are not told. */
-  #told = 0;
+  /** What was said of each change, so that only news is told. */
+  readonly #told = new Map<string, string>();
 
   constructor(world: World) {
     this.world = world;
   }
 
-  /** Everybody has what he should. */
+  /** Everybody has what he should, and nothing of that is told. */
   async begin(): Promise<void> {
     await this.world.plan();
-    await this.world.run();
-    this.#told = (await this.#numbers()).at(-1) ?? 0;
+    await this.run();
   }
 
   /** @returns what is to be shown below the line */
@@ -65,25 +64,22 @@ export class Story {
     return [...feeds, ...people, ...(lines.length > 0 ? lines : ['nothing to do'])];
   }
 
+  /** @returns where the changes stand that this run brought somewhere else */
   async run(): Promise<readonly string[]> {
     await this.world.run();
     const { world } = this.world.control();
-    const numbers = (await this.#numbers()).filter((number) => number > this.#told);
-    const plans = await showPlans(this.world.database, world, numbers, 100);
-    const lines = plans.flatMap(({ changes }) =>
-      changes
-        .filter(({ stage }) => stage !== 'superseded')
-        .map(
-          ({ change, effect, entitlement, login, stage, note }) =>
-            `${change} ${effect} ${entitlement ?? 'account'} ${login}: ${stage}${note === null ? '' : `, ${note}`}`,
-        ),
-    );
-    return lines.length > 0 ? lines : ['nothing to do'];
-  }
-
-  async #numbers(): Promise<number[]> {
     const rows = await this.world.database.query<{ number: number }>('select number from plan order by number');
-    return rows.map(({ number }) => number);
+    const numbers = rows.map(({ number }) => number);
+    const lines: string[] = [];
+    for (const { state, changes } of await showPlans(this.world.database, world, numbers, 100)) {
+      if (state === 'refused') continue;
+      for (const { change, effect, entitlement, login, stage, note } of changes) {
+        const line = `${change} ${effect} ${entitlement ?? 'account'} ${login}: ${stage}${note === null ? '' : `, ${note}`}`;
+        if (this.#told.get(change) !== line && stage !== 'superseded') lines.push(line);
+        this.#told.set(change, line);
+      }
+    }
+    return lines.length > 0 ? lines : ['nothing to do'];
   }
 }
 
@@ -94,8 +90,10 @@ const keyOf = (name: string): string => {
   return found.id;
 };
 
+// biome-ignore lint/suspicious/noConfusingVoidType: most steps have nothing to show
 type Act = (story: Story, ...words: string[]) => Promise<readonly string[] | void>;
 const STEPS: readonly (readonly [form: RegExp, act: Act])[] = [
+  [/^given the first day is done$/, (story) => story.begin()],
   [
     /^given HR says that (\S+) (\S+) joins (\S+) as (\d+)$/,
     (story, first = '', last, department = '', id = '') =>

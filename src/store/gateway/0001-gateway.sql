@@ -3,7 +3,7 @@
 -- Heads that only increase: the authority and the roster in force.
 create table head (
   tenant  text not null,
-  kind    text not null check (kind in ('authority', 'roster')),
+  kind    text not null check (kind in ('authority', 'roster', 'trust-root')),
   serial  integer not null,
   digest  text not null,
   primary key (tenant, kind)
@@ -34,6 +34,7 @@ create table binding (
   primary key (tenant, system, login)
 );
 create index binding_id on binding (tenant, system, id);
+create index binding_subject on binding (tenant, system, feed, key);
 
 -- A change of a plan is spent once. The reply is kept, so that a caller who was killed gets it again instead of a second effect.
 create table spent (
@@ -46,8 +47,13 @@ create table spent (
   call_digest text not null,
   reply       jsonb,
   at          timestamptz not null,
+  -- Whom it concerns, and why when people signed it: what they took away stays away until they give again.
+  subject     text not null,
+  cause       text not null,
   primary key (tenant, plan_digest, seq)
 );
+create index spent_subject on spent (tenant, subject);
+create index spent_tuple on spent using gin (tuple jsonb_path_ops);
 
 -- What was spent inside the automatic envelope, per rolling window. Each attempt counts, unless it certainly did nothing.
 create table budget (

@@ -1,0 +1,3 @@
+export async function benchApply(_args: string[]): Promise<string> {
+  return 'apply: not yet';
+}
