@@ -296,7 +296,8 @@ function again(item: Spending, before: SpentRow): SpendVerdict {
           message: `change ${item.leaf.seq} was done already; a writ is spent once`,
         };
   }
-  const wasLost = before.state === 'lost' || before.state === 'reserved';
+  // Only what was sent and got no answer: a `reserved` that a crash left may never have been sent.
+  const wasLost = before.state === 'lost';
   return { verdict: 'go', attempt: before.attempts + 1, wasLost };
 }
 

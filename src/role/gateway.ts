@@ -137,7 +137,15 @@ export async function startGateway(folder: string, configFolder: string): Promis
     const opened = openCheckpoint(note, logKey);
     if (!opened.ok) throw new Error(opened.reason);
     const { size, root } = opened.checkpoint;
-    if (head !== null && size < head.size) return;
+    if (head !== null && size < head.size) {
+      // Two answers that overtook each other: then this one must be a beginning of what is known.
+      const proof = (await (
+        await controlPeer()
+      ).request('ledger.consistency', { from: size, to: head.size })) as string[];
+      if (checkConsistency({ from: size, fromRoot: root, to: head.size, toRoot: head.root, proof })) return;
+      console.error(`ALARM: the ledger of ${size} entries is no beginning of the ${head.size} that this gateway knows`);
+      throw new Error(`the ledger of ${size} entries is not the one of ${head.size} known here`);
+    }
     if (head !== null && head.size > 0) {
       const peer = await controlPeer();
       const proof =

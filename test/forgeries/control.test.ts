@@ -129,7 +129,14 @@ const alone = (wish: Wish, connector: string, call: () => unknown) => () =>
 
 /* ---- signatures ----------------------------------------------------------------------------------------------------- */
 
-const ADMIN: Wish = { effect: 'grant', object: 'jo', key: '110', entitlement: 'admins', cause: 'request R1 by 109' };
+const ADMIN: Wish = {
+  effect: 'grant',
+  object: 'jo',
+  key: '110',
+  entitlement: 'admins',
+  cause: 'request R1 by 109',
+  until: new Date(Date.now() + 4 * HOUR).toISOString(),
+};
 /** Jo becomes an administrator, but for what a case changes. */
 const signed = (over: Partial<SignedCase>) => async () =>
   attempt(
@@ -247,7 +254,7 @@ describe('people’s signatures', () => {
       door,
       await signedWrit(world, {
         wishes: [{ effect: 'disable', object: 'jo', key: '112', cause: 'exception T1 by 109' }],
-        request: { executors: ['crm-revoke'] },
+        request: { executors: ['crm-revoke'], requester: '109' },
         by: ['102', '103'],
         roster,
       }),
@@ -599,7 +606,7 @@ describe('once', () => {
   });
   // HOLE: src/writ/writ.ts openWrit / src/gateway/spend.ts: spent is (plan, seq), so one plan that lists the same tuple
   // twice can do it twice: after the end of a time-bound grant the second copy gives it again.
-  test.fails('a plan that lists one grant twice gives it once', async () => {
+  test('a plan that lists one grant twice gives it once', async () => {
     const frozen = [{ ...ADMIN, object: 'ivo', key: '109', cause: 'request R2 by 110' }];
     const wishes = [...frozen, ...frozen];
     const whole = await signedWrit(world, { wishes, by: ['102', '103'], roster });
@@ -621,7 +628,7 @@ describe('once', () => {
 describe('what control gets beyond the envelope', () => {
   // HOLE: src/gateway/envelope.ts checkEvidence: `mayBe` allows all 99 candidates, and nobody asks whether the person
   // has an account on the system already. One active person is worth 99 accounts, each with his birthrights.
-  test.fails('a second account of a person who has one', async () => {
+  test('a second account of a person who has one', async () => {
     const attributes = attributesOf(JOINER);
     const result = await alone({ ...MIA(), object: 'mia2' }, 'crm-grant', () => CALL.create('mia2', attributes))();
     expect(result).toBe('outside-envelope');
@@ -634,14 +641,14 @@ describe('what control gets beyond the envelope', () => {
   });
 
   // HOLE: src/gateway/gate.ts admit/objection: `leaf.until` and `maxFor` of the entitlement are never looked at.
-  test.fails('a signed grant whose own end has passed', async () => {
+  test('a signed grant whose own end has passed', async () => {
     const wish = { ...ADMIN, object: 'hana', key: '108', until: '2020-01-01T00:00:00.000Z' };
     const writ = await signedWrit(world, { wishes: [wish], by: ['102', '103'], roster });
     await attempt(door, writ, 'crm-grant', grant('Admins', 'hana'));
     expect(await world.crm.members('Admins')).not.toContain('hana');
   });
 
-  test.fails('a signed grant without end of what may be held for eight hours', async () => {
+  test('a signed grant without end of what may be held for eight hours', async () => {
     const writ = await signedWrit(world, {
       wishes: [{ ...ADMIN, object: 'finn', key: '106', until: null }],
       by: ['102', '103'],
@@ -652,7 +659,7 @@ describe('what control gets beyond the envelope', () => {
   });
 
   // HOLE: src/plan/change.ts parseLeaf: a value may be null under a digest, so people sign what nobody can show them.
-  test.fails('a signed update whose value is hidden behind its digest', async () => {
+  test('a signed update whose value is hidden behind its digest', async () => {
     const attributes = { title: 'CEO' };
     const wish: Wish = {
       effect: 'update',
@@ -668,7 +675,7 @@ describe('what control gets beyond the envelope', () => {
 
   // HOLE: src/gateway/gate.ts admit: the risk in header and request is held against each other and not against the
   // changes, so people can be asked to sign a high grant as a low one.
-  test.fails('a high grant that its request calls low', async () => {
+  test('a high grant that its request calls low', async () => {
     const wish = { ...ADMIN, object: 'gil', key: '107' };
     const writ = await signedWrit(world, { wishes: [wish], header: { risk: 'low' }, by: ['102', '103'], roster });
     await attempt(door, writ, 'crm-grant', grant('Admins', 'gil'));
@@ -677,7 +684,7 @@ describe('what control gets beyond the envelope', () => {
 
   // HOLE: src/gateway/gate.ts passOwn does not ask whether the request names the gateway to carry it out, so its owner
   // is not excluded from approving.
-  test.fails('an adoption approved by whoever answers for the gateway', async () => {
+  test('an adoption approved by whoever answers for the gateway', async () => {
     const writ = await signedWrit(world, {
       wishes: [{ effect: 'adopt', object: 'olga', key: '110', cause: 'request A1 by 109' }],
       header: { risk: 'normal' },
@@ -691,7 +698,7 @@ describe('what control gets beyond the envelope', () => {
 
   // HOLE: src/gateway/envelope.ts: that people signed a termination ahead of HR is not remembered, so while HR still
   // lists the person the envelope lets him in again at once.
-  test.fails('a signed termination undone inside the envelope', async () => {
+  test('a signed termination undone inside the envelope', async () => {
     const off = await signedWrit(world, {
       wishes: [{ effect: 'disable', object: 'hana', key: '108', cause: 'exception T2 by 109' }],
       request: { executors: ['crm-revoke'] },
@@ -730,7 +737,7 @@ describe('what control gets beyond the envelope', () => {
 
   // HOLE: src/gateway/snapshots.ts `find`: rows come from files that are not held against the signed root, and control
   // reads the same folder.
-  test.fails('a row edited in the gateway’s own copy of a snapshot', async () => {
+  test('a row edited in the gateway’s own copy of a snapshot', async () => {
     const folder = join(world.place.snapshots, 'hr');
     const newest = readdirSync(folder).find((id) =>
       readFileSync(join(folder, id, 'records.ndjson'), 'utf8').includes('Mia'),
@@ -772,11 +779,11 @@ describe('the verifier, ordered by control', () => {
 
   // HOLE: src/role/verifier.ts look: `order.attributes` is not held against the digest in the tuple, so control gets the
   // verifier's own signature under an update that nobody made.
-  test.fails('does not confirm an update without its attributes', async () => {
+  test('does not confirm an update without its attributes', async () => {
     const body = await look({ tuple: tuple({ valueDigest: digestOf({ department: 'board' }) }) });
     expect(body?.verdict).not.toBe('confirmed');
   });
-  test.fails('does not confirm an update by other attributes than its digest names', async () => {
+  test('does not confirm an update by other attributes than its digest names', async () => {
     const body = await look({
       tuple: tuple({ valueDigest: digestOf({ department: 'board' }) }),
       attributes: { department: 'sales' },
@@ -790,11 +797,11 @@ describe('the verifier, ordered by control', () => {
   });
   // HOLE: src/connectors/scim/connector.ts look (line 494): under another id than the login's, the active account of that
   // id takes the login's place, and the id is control's to choose (src/role/verifier.ts takes `order.id` as it comes).
-  test.fails('does not confirm a revocation by looking at somebody else', async () => {
+  test('does not confirm a revocation by looking at somebody else', async () => {
     const order = { tuple: tuple({ effect: 'revoke', entitlement: 'staff' }), id: user('olga') };
     expect((await look(order))?.verdict).not.toBe('confirmed');
   });
-  test.fails('does not confirm a grant by looking at somebody else', async () => {
+  test('does not confirm a grant by looking at somebody else', async () => {
     const order = { tuple: tuple({ object: 'ada', effect: 'grant', entitlement: 'admins' }), id: user('jo') };
     expect((await look(order))?.verdict).not.toBe('confirmed');
   });
@@ -857,7 +864,7 @@ describe('the ledger in control’s hands', () => {
   // HOLE: src/ledger/scribe.ts seal: any checkpoint under the log's key will do, also one that does not extend what this
   // gateway has cosigned (and one that is shorter is not even alarmed: src/role/gateway.ts cosign). So control shows the
   // gateway a throw-away log, and what is done stands in no ledger.
-  test.fails('a change whose intent goes into a log that is thrown away', async () => {
+  test('a change whose intent goes into a log that is thrown away', async () => {
     await world.halt('control');
     const { listener, log } = await fakeControl(() => false);
     try {
@@ -875,7 +882,7 @@ describe('the ledger in control’s hands', () => {
   // HOLE: src/gateway/spend.ts `again`: `reserved` counts as lost although the call was never sent; with the name taken
   // src/gateway/gate.ts then binds an account that was there before. Control makes it so by not answering for the
   // intent until the gateway is started again.
-  test.fails('an account of somebody else adopted by a create that never was', async () => {
+  test('an account of somebody else adopted by a create that never was', async () => {
     const nia: Row = { id: '114', name: 'Nia Nord', login: 'nia', department: 'sales' };
     await world.exportHr([...DAY_TWO, nia], HOUR / 2);
     await door.request('fetch', { feed: 'hr' });
@@ -906,7 +913,7 @@ describe('feeds', () => {
   // HOLE (by design of the contract, and worth knowing): src/source/contract.ts: a manifest without the exporter's
   // signature is "claimed" and still accepted, and src/gateway/subject.ts does not ask of which kind the age is. Who can
   // write HR's file gets people in, whether he has the exporter's key or not.
-  test.fails('people invented in an export that the exporter did not sign', async () => {
+  test('people invented in an export that the exporter did not sign', async () => {
     const zed: Row = { id: '199', name: 'Zed Zorn', login: 'zed', department: 'sales' };
     await world.exportHr([...DAY_TWO, zed], HOUR / 4);
     await unlink(join(world.folder, 'hr', 'people.manifest.json.sig'));
@@ -964,6 +971,11 @@ describe('signed files', () => {
     (document['approvals'] as Record<string, unknown>)['high'] = 0;
   };
 
+  let firstAuthority = '';
+  beforeAll(async () => {
+    firstAuthority = await readText(world, 'authority.json');
+  });
+
   test('an edited authority', async () => {
     const now = JSON.parse(await readText(world, 'authority.json')) as SignedAuthority;
     const edited = { ...now, document: now.document.replace('"admins"', '"adminz"') };
@@ -1006,6 +1018,19 @@ describe('signed files', () => {
     door.close();
     door = await world.door();
   });
+  // HOLE: src/role/verifier.ts (and worker.ts, control.ts) start with `readInForce(folder, now)`: they have no memory of
+  // the newest serial, so after a new start they believe the authority of yesterday, with its addresses.
+  test.fails('an older authority put back, for a verifier that starts again', async () => {
+    const now = await readText(world, 'authority.json');
+    await writeText(world, 'authority.json', firstAuthority);
+    expect(firstAuthority).not.toBe(now);
+    try {
+      await expect(world.restart('verifier')).rejects.toMatchObject({ code: 'authority-invalid' });
+    } finally {
+      await writeText(world, 'authority.json', now);
+      await world.restart('verifier');
+    }
+  });
   test('data older than the contract grants nothing, and people’s signatures do not make it fresh', async () => {
     const two = [world.signer('102'), world.signer('103')];
     const impatient = await nextAuthority(
@@ -1041,14 +1066,14 @@ describe('signed files', () => {
   });
   // HOLE: src/role/gateway.ts believe: `head` has a kind `roster`, and nobody writes or reads it. An approver who was
   // removed comes back with the roster of yesterday.
-  test.fails('an older roster put back', async () => {
+  test('an older roster put back', async () => {
     const chain = JSON.parse(await readText(world, 'roster.json')) as unknown[];
     expect(chain).toHaveLength(2);
     expect(await with_({ 'roster.json': JSON.stringify(chain.slice(0, 1)) })).toBe('authority-invalid');
   });
   // HOLE: src/role/gateway.ts believe: the trust root is read from the data folder each time and pinned nowhere. Who can
   // write there makes three people of his own, and everything is his. (gateway.md: "the gateway pins the trust root".)
-  test.fails('a trust root, a roster and an authority of the attacker’s own people', async () => {
+  test('a trust root, a roster and an authority of the attacker’s own people', async () => {
     const people = ['901', '902', '903'].map((person) => {
       const key = generateSshKey({ random: systemRandom, comment: person });
       return {

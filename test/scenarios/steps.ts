@@ -149,9 +149,12 @@ const STEPS: readonly (readonly [form: RegExp, act: Act])[] = [
       const logins = names === 'everybody' ? null : names.toLowerCase().split(/, | and /);
       const shown = (line: string) =>
         logins === null || logins.some((login) => line.replace('-', '').startsWith(`${login}:`));
-      return picture
+      const lines = picture
         .filter(shown)
         .map((line) => (line.startsWith('-') ? `${line.slice(1)} (disabled)` : line).replaceAll(',', ', '));
+      return lines.length > 0 && lines[0] !== ''
+        ? lines.map((line) => line.replace(':  (', ': nothing ('))
+        : ['nobody'];
     },
   ],
   [
