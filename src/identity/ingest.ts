@@ -38,6 +38,13 @@ export const copyField = (value: string | number | null): string =>
 export const copyLine = (...fields: readonly (string | number | null)[]): string =>
   `${fields.map(copyField).join('\t')}\n`;
 
+/** From so many rows on a statistic that is behind them makes the planner choose a nested loop, which is quadratic. */
+const MANY = 1_000;
+/** Costs some tens of milliseconds whatever the size, which a delta of a few people need not pay. */
+async function analyse(tx: Queryable, table: 'affiliation' | 'person' | 'cause', written: number): Promise<void> {
+  if (written >= MANY) await tx.query(`analyze ${table}`);
+}
+
 /** Joins small lines into chunks, because a COPY of a million one-line buffers is slow. */
 async function* inChunks(lines: AsyncIterable<string>): AsyncGenerator<string> {
   let chunk = '';
@@ -122,6 +129,7 @@ export async function ingest(
      select count(*)::int as count from merged`,
     [tenant, arrived.feed, arrived.id],
   );
+  await analyse(tx, 'affiliation', changed?.count ?? 0);
 
   let left = 0;
   // With a record in it that nobody can tell whose it is, nobody can tell who is missing either.
@@ -172,6 +180,9 @@ async function correlate(tx: Queryable, authority: Authority, feed: string, now:
      returning fresh.id`,
     [tenant, feed, isoTime(now)],
   );
+  await analyse(tx, 'person', created.length);
+  // Whose person was null a moment ago has one now.
+  await analyse(tx, 'affiliation', created.length);
   return created.length;
 }
 
@@ -275,6 +286,7 @@ export async function settlePersons(
      select $1, person, entitlement, 'birthright', rule, $2 from born on conflict do nothing`,
     [tenant, isoTime(now)],
   );
+  await analyse(tx, 'cause', changed.length);
   return {
     changed: changed
       .filter((row) => row.before !== row.after || row.moved)

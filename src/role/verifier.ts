@@ -127,9 +127,12 @@ export async function startVerifier(folder: string): Promise<Listener> {
   }
 
   /** Presents the account's first secret, where the verifier has it: the old access, tried again. */
-  async function present(system: string, login: string): Promise<VerificationBody['presented']> {
+  async function present(system: string, login: string, id: string | null): Promise<VerificationBody['presented']> {
     const sealed = await readFile(firstSecretPath(place.firstSecrets, system, login), 'utf8').catch(() => null);
-    return sealed === null ? null : targets.present(system, login, openBox(sealed.trim(), boxKey));
+    if (sealed === null) return null;
+    // A directory lets in by the name of the entry, everything else by the login.
+    const name = authority().targets[system]?.ldap === undefined ? login : id;
+    return name === null ? 'unknown' : targets.present(system, name, openBox(sealed.trim(), boxKey));
   }
 
   async function look(order: LookOrder): Promise<Looked> {
@@ -155,7 +158,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
     }
     let presented: VerificationBody['presented'] = null;
     if (judged.verdict === 'confirmed' && judged.mechanism === 'account') {
-      presented = await present(tuple.system, tuple.object);
+      presented = await present(tuple.system, tuple.object, sighting.id);
       // The target says that the account is stopped, and lets its owner in.
       if ((tuple.effect === 'disable' || tuple.effect === 'delete') && presented === 'accepted') {
         judged = { ...judged, verdict: 'contradicted', saw: 'its old password still lets it in' };

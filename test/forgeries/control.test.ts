@@ -805,6 +805,18 @@ describe('the verifier, ordered by control', () => {
     const order = { tuple: tuple({ object: 'ada', effect: 'grant', entitlement: 'admins' }), id: user('jo') };
     expect((await look(order))?.verdict).not.toBe('confirmed');
   });
+  // HOLE: src/role/verifier.ts sight looks by the login alone since an id from control could be somebody else's. For a
+  // removal both have to be looked at, the login's account and the id's, and either contradicts.
+  test.fails('does not confirm that an account is stopped which lives on under another name', async () => {
+    const rename = (from: string, to: string) =>
+      world.crm.edit((state) => {
+        state.users = state.users.map((one) => (one.userName === from ? { ...one, userName: to } : one));
+      });
+    await rename('finn', 'finn.old');
+    const body = await look({ tuple: tuple({ object: 'finn', effect: 'disable' }), id: user('finn') });
+    await rename('finn.old', 'finn');
+    expect(body?.verdict).not.toBe('confirmed');
+  });
   test('says "inconclusive" of an entitlement that is not configured', async () => {
     expect((await look({ tuple: tuple({ effect: 'revoke', entitlement: 'shadow' }) }))?.verdict).toBe('inconclusive');
   });
