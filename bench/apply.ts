@@ -1,3 +1,250 @@
-export async function benchApply(_args: string[]): Promise<string> {
-  return 'apply: not yet';
+/**
+ * `npm run bench -- apply [--people N]`: changes a second through the whole road (plan, decision, writ, gateway, worker,
+ * verifier, ledger; each role a process of its own), beside a bare script that sends the same writes and looks at the
+ * same things with the same concurrency. Each has an honest SCIM server to itself, a process too.
+ *
+ * The server copies its world before each write, which both pay alike: where it is the slowest part, the ratio flatters.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Pool } from 'undici';
+import type { Planned, Ran } from '../src/api/contract.ts';
+import { terminalFace } from '../src/cli/face.ts';
+import { withSession } from '../src/cli/session.ts';
+import { systemClock, systemRandom } from '../src/clock.ts';
+import { checkConfig } from '../src/config.ts';
+import { sealCredential } from '../src/gateway/credential.ts';
+import { readPublicBox } from '../src/role/gateway.ts';
+import { supervise } from '../src/role/supervise.ts';
+import { stamp } from '../src/source/manifest.ts';
+import { demoGenesis } from '../src/trust/genesis.ts';
+
+/** As many changes as `run` has in hand at a target. */
+const CONCURRENCY = 96;
+const BARE_ROUNDS = 3;
+const GOAL = 0.5;
+const GROUPS = ['Staff', 'Wiki'];
+const DUTIES = ['read', 'grant', 'revoke', 'verify'] as const;
+const TOKENS = { writer: 'bench-writer-token', reader: 'bench-reader-token' };
+
+/* ---- the target ------------------------------------------------------------------------------------------------------ */
+
+interface Target {
+  readonly url: string;
+  /** Group name to id. */
+  readonly groups: ReadonlyMap<string, string>;
+  stop(): void;
+}
+
+async function startTarget(folder: string): Promise<Target> {
+  const tokenFile = join(folder, 'tokens.json');
+  await writeFile(tokenFile, JSON.stringify(TOKENS), { mode: 0o600 });
+  const script = fileURLToPath(new URL('../examples/company/lying-scim.js', import.meta.url));
+  const child: ChildProcess = spawn(process.execPath, [script, '--port', '0', '--token-file', tokenFile], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const { url } = await new Promise<{ url: string }>((resolve, reject) => {
+    child.stdout?.once('data', (line) => resolve(JSON.parse(String(line))));
+    child.once('exit', (code) => reject(new Error(`the SCIM server ended with ${code} before it was ready`)));
+  });
+  const groups = new Map<string, string>();
+  const headers = { authorization: `Bearer ${TOKENS.writer}`, 'content-type': 'application/scim+json' };
+  for (const displayName of GROUPS) {
+    const made = await fetch(`${url}/Groups`, { method: 'POST', headers, body: JSON.stringify({ displayName }) });
+    groups.set(displayName, ((await made.json()) as { id: string }).id);
+  }
+  return { url, groups, stop: () => void child.kill('SIGTERM') };
+}
+
+/* ---- the bare script --------------------------------------------------------------------------------------------------- */
+
+/** Creates everybody, puts everybody into each group, and looks after each write. @returns milliseconds */
+async function bareScript({ url, groups }: Target, people: number): Promise<number> {
+  const { origin, pathname } = new URL(url);
+  const pool = new Pool(origin, { connections: CONCURRENCY });
+  const send = async (method: 'GET' | 'POST' | 'PATCH', path: string, token: string, body?: unknown) => {
+    const { statusCode, body: answer } = await pool.request({
+      method,
+      path: `${pathname}${path}`,
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/scim+json' },
+      body: body === undefined ? null : JSON.stringify(body),
+    });
+    const read = (await answer.json()) as { id: string; Resources: { id: string }[]; members: { value: string }[] };
+    if (statusCode >= 300) throw new Error(`${method} ${path} answered ${statusCode}`);
+    return read;
+  };
+  const find = (login: string) =>
+    send('GET', `/Users?filter=${encodeURIComponent(`userName eq "${login}"`)}`, TOKENS.reader);
+  const one = async (index: number): Promise<void> => {
+    const userName = `p${100_000 + index}`;
+    const user = {
+      userName,
+      displayName: `First${index} Last${index}`,
+      name: { givenName: `First${index}` },
+      active: true,
+    };
+    const { id } = await send('POST', '/Users', TOKENS.writer, user);
+    if ((await find(userName)).Resources[0]?.id !== id) throw new Error(`${userName} is not there`);
+    for (const group of groups.values()) {
+      const Operations = [{ op: 'add', path: 'members', value: [{ value: id }] }];
+      await send('PATCH', `/Groups/${group}`, TOKENS.writer, { Operations });
+      const { members } = await send('GET', `/Groups/${group}`, TOKENS.reader);
+      if (!members.some(({ value }) => value === id)) throw new Error(`${userName} is no member`);
+    }
+  };
+  const start = performance.now();
+  let next = 0;
+  const worker = async () => {
+    while (next < people) await one(next++);
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+  const ms = performance.now() - start;
+  await pool.close();
+  return ms;
+}
+
+/* ---- the road ---------------------------------------------------------------------------------------------------------- */
+
+const READS = 'read User, read Group, read configuration';
+const SCOPES = {
+  read: READS,
+  grant: `${READS}, create User, update User, enable User, grant *`,
+  revoke: `${READS}, disable User, revoke *`,
+  verify: READS,
+};
+
+const configOf = (url: string): string => `version: 1
+tenant: acme
+owner: "100000"
+feeds:
+  hr:
+    csv: people.csv
+    asOf: { manifest: people.manifest.json }
+    contract: { key: employee_id, maxAge: 26h, count: {} }
+    map:
+      employeeId: row.employee_id
+      givenName: row.first_name
+      name: row.first_name + " " + row.last_name
+      login: row.login
+correlate: [employeeId]
+targets:
+  crm: { scim: "${url}", match: userName == person.login }
+entitlements:
+${GROUPS.map((group) => `  ${group.toLowerCase()}: { on: crm, group: ${group}, privilege: low }`).join('\n')}
+birthright:
+  everyone: { when: person.active, grant: [${GROUPS.map((group) => group.toLowerCase()).join(', ')}] }
+profile: separated
+connectors:
+${DUTIES.map((duty) => `  crm-${duty}: { on: crm, duties: [${duty}], owner: "100001", deputy: "100002", credential: crm-${duty}, scope: [${SCOPES[duty]}], expires: 2027-12-31 }`).join('\n')}
+limits: { grants: { count: 100000 }, removals: { count: 100 } }
+approvals:
+  low: 0
+  normal: { people: 1, role: owner }
+  high: { people: 2, role: security, within: 24h }
+envelope: { grants: { count: 100000 }, removals: { count: 100 }, expires: 2027-12-31 }
+local: { data: . }
+`;
+
+async function setUp(folder: string, url: string, people: number): Promise<string> {
+  const configFile = join(folder, 'writgate.yaml');
+  const config = configOf(url);
+  await writeFile(configFile, config);
+  const rows = Array.from(
+    { length: people },
+    (_, index) => `${100_000 + index},First${index},Last${index},p${100_000 + index}\n`,
+  );
+  const path = join(folder, 'people.csv');
+  await writeFile(path, `employee_id,first_name,last_name,login\n${rows.join('')}`);
+  const members = [1, 2, 3].map((index) => ({ person: `S${index}`, name: `Approver ${index}`, roles: ['security'] }));
+  await demoGenesis({ folder, configFile, people: members, clock: systemClock, random: systemRandom });
+  const checked = checkConfig(config, configFile);
+  const feed = checked.ok ? checked.authority.feeds['hr'] : undefined;
+  if (!feed) throw new Error('the configuration of the bench does not hold');
+  const manifest = await stamp({ path, feed, asOf: systemClock.now() - 60_000, exportedBy: 'bench' });
+  await writeFile(join(folder, 'people.manifest.json'), `${JSON.stringify(manifest)}\n`);
+  await mkdir(join(folder, 'secrets'), { mode: 0o700 });
+  const [gateway, verifier] = await Promise.all([readPublicBox(folder, 'gateway'), readPublicBox(folder, 'verifier')]);
+  for (const duty of DUTIES) {
+    const token = duty === 'read' || duty === 'verify' ? TOKENS.reader : TOKENS.writer;
+    const address = { url, ca: null, timeoutMs: 10_000 };
+    const recipient = duty === 'verify' ? verifier : gateway;
+    const sealed = sealCredential(`crm-${duty}`, { kind: 'bearer', token }, address, recipient, systemRandom);
+    await writeFile(join(folder, 'secrets', `crm-${duty}.sealed`), sealed, { mode: 0o600 });
+  }
+  return configFile;
+}
+
+interface Road {
+  readonly planMs: number;
+  readonly runMs: number;
+}
+
+/** @throws when not every change ends verified: a rate of what did not happen is none */
+async function wholeRoad(folder: string, configFile: string, changes: number): Promise<Road> {
+  const roles = supervise({
+    folder,
+    configFile,
+    environment: process.env,
+    onLine: (role, line) => console.error(`${role}: ${line}`),
+  });
+  try {
+    await roles.ready;
+    const { signal } = new AbortController();
+    return await withSession({ folder, configFile } as never, terminalFace(signal), async (session) => {
+      const start = performance.now();
+      await session.follow<Planned>('plan', signal);
+      const planned = performance.now();
+      const { plans } = await session.follow<Ran>('run', signal);
+      const ended = performance.now();
+      const verified = plans.reduce((sum, { stages }) => sum + (stages.verified ?? 0), 0);
+      if (verified !== changes)
+        throw new Error(`${verified} of ${changes} changes were verified: ${JSON.stringify(plans)}`);
+      return { planMs: planned - start, runMs: ended - planned };
+    });
+  } finally {
+    await roles.stop();
+  }
+}
+
+export async function benchApply(args: string[]): Promise<string> {
+  const { values } = parseArgs({ args, options: { people: { type: 'string', default: '300' } } });
+  const people = Number(values.people);
+  const changes = people * (1 + GROUPS.length);
+  const folder = await mkdtemp(join(tmpdir(), 'writgate-bench-apply-'));
+  const onTarget = async <T>(use: (target: Target) => Promise<T>): Promise<T> => {
+    const target = await startTarget(folder);
+    try {
+      return await use(target);
+    } finally {
+      target.stop();
+    }
+  };
+  const rate = (ms: number) => Math.round((changes * 1000) / ms);
+  try {
+    console.log(`changes   ${changes}: ${people} accounts, ${changes - people} grants, ${CONCURRENCY} at a time`);
+    let bareMs = Number.POSITIVE_INFINITY;
+    for (let round = 1; round <= BARE_ROUNDS; round++) {
+      const ms = await onTarget((target) => bareScript(target, people));
+      console.log(`bare ${round}    ${ms.toFixed(0)} ms, ${rate(ms)} changes/s`);
+      bareMs = Math.min(bareMs, ms);
+    }
+    const { planMs, runMs } = await onTarget(async ({ url }) =>
+      wholeRoad(folder, await setUp(folder, url, people), changes),
+    );
+    console.log(`plan      ${planMs.toFixed(0)} ms`);
+    console.log(
+      `run       ${runMs.toFixed(0)} ms, ${rate(runMs)} changes/s, ratio without planning ${(bareMs / runMs).toFixed(2)}`,
+    );
+    const roadMs = planMs + runMs;
+    return (
+      `apply: ${rate(roadMs)} changes/s through the whole road, ${rate(bareMs)} by a bare script (best of ${BARE_ROUNDS}): ` +
+      `ratio ${(bareMs / roadMs).toFixed(2)} (goal ≥ ${GOAL})`
+    );
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }

@@ -184,7 +184,8 @@ export function makePlans(input: {
 
   const plans: Plan[] = [];
   for (const group of ordered) {
-    const content = digestOf([group.risk, freeze(group.drafts, [])]);
+    // Over leaf hashes: as one text, a million changes would be more than a string can hold.
+    const content = digestOf([group.risk, treeOf(freeze(group.drafts, [])).root]);
     const number = input.numberFor(content);
     const leaves = freeze(group.drafts, blockers(plans));
     const header = headerOf(authority, base, number, group, leaves, now);

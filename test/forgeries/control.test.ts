@@ -6,7 +6,7 @@
  * A `test.fails` is an attack that works today: the comment says where the hole is.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { unlink } from 'node:fs/promises';
+import { rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { generateSshKey, parsePrivateKey } from '../../src/approval/private.ts';
@@ -52,6 +52,8 @@ import {
 let world: World;
 let door: Peer;
 let roster: Roster;
+/** Folders of logs that are thrown away. */
+const forks: string[] = [];
 /** Ids on the target. */
 let users: Readonly<Record<string, string>>;
 let groups: Readonly<Record<string, string>>;
@@ -112,6 +114,7 @@ beforeAll(async () => {
 afterAll(async () => {
   door?.close();
   await world?.stop();
+  for (const folder of forks) await rm(folder, { recursive: true, force: true });
 });
 
 /** The attack fails with this code, and the target is as it was. */
@@ -830,8 +833,10 @@ async function fakeControl(
 ): Promise<{ listener: Listener; log: Log; hung: Promise<void> }> {
   const trust = parseTrustRoot(await readText(world, 'trust-root.json')).trustRoot;
   const { name } = parseVerifier(trust.logKey);
+  const folder = await scratchFolder();
+  forks.push(folder);
   const log = await openLog({
-    folder: await scratchFolder(),
+    folder,
     origin: name,
     signer: createSigner(name, world.keys.log),
     head: memoryHead(),
