@@ -62,7 +62,7 @@ async function startTarget(folder: string): Promise<Target> {
 
 /* ---- the bare script --------------------------------------------------------------------------------------------------- */
 
-/** Creates everybody, puts everybody into each group, and looks after each write. @returns milliseconds */
+/** Creates everybody, puts everybody into each group, and looks after each write as the verifier does. @returns milliseconds */
 async function bareScript({ url, groups }: Target, people: number): Promise<number> {
   const { origin, pathname } = new URL(url);
   const pool = new Pool(origin, { connections: CONCURRENCY });
@@ -89,9 +89,13 @@ async function bareScript({ url, groups }: Target, people: number): Promise<numb
     };
     const { id } = await send('POST', '/Users', TOKENS.writer, user);
     if ((await find(userName)).Resources[0]?.id !== id) throw new Error(`${userName} is not there`);
-    for (const group of groups.values()) {
+    for (const [name, group] of groups) {
       const Operations = [{ op: 'add', path: 'members', value: [{ value: id }] }];
       await send('PATCH', `/Groups/${group}`, TOKENS.writer, { Operations });
+      // As the verifier looks at a membership: the user, the group by its name, the group itself.
+      await find(userName);
+      const filter = encodeURIComponent(`displayName eq "${name}"`);
+      await send('GET', `/Groups?filter=${filter}&excludedAttributes=members`, TOKENS.reader);
       const { members } = await send('GET', `/Groups/${group}`, TOKENS.reader);
       if (!members.some(({ value }) => value === id)) throw new Error(`${userName} is no member`);
     }
@@ -194,7 +198,8 @@ async function wholeRoad(folder: string, configFile: string, changes: number): P
   try {
     await roles.ready;
     const { signal } = new AbortController();
-    return await withSession({ folder, configFile } as never, terminalFace(signal), async (session) => {
+    const face = { ...terminalFace(signal), err: () => undefined };
+    return await withSession({ folder, configFile } as never, face, async (session) => {
       const start = performance.now();
       await session.follow<Planned>('plan', signal);
       const planned = performance.now();

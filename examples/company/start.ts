@@ -161,7 +161,7 @@ function summary(): void {
 Look next
   npx writgate status ${where}
   npx writgate person wgietz ${where}        what somebody has, why, by whose approval
-  npx writgate trace P12.6 ${where}          one change, from the raw source line to the read-back
+  npx writgate trace P12.4 ${where}          one change, from the raw source line to the read-back
   npx writgate evidence P9.1 -o e.json ${where}   the same for an auditor
   npx writgate evidence check e.json --trust-root .writgate/company/trust-root.json
   npx writgate ledger check ${where}         then edit one byte of .writgate/company/ledger/entries, and again`);

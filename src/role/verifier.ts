@@ -21,6 +21,7 @@ import { isMechanism } from '../plan/change.ts';
 import { type InForce, readInForce } from '../trust/force.ts';
 import { readKey, readKeyText } from '../trust/key.ts';
 import { judge, type Looked, type LookOrder, signVerification, type VerificationBody } from '../verification/look.ts';
+import { ADDING } from '../writ/tuple.ts';
 import { rawPublicKey } from '../writ/writ.ts';
 import { CATALOGUES, firstSecretPath, PERFORMERS } from './gateway.ts';
 import { placeOf } from './place.ts';
@@ -92,7 +93,8 @@ export async function startVerifier(folder: string): Promise<Listener> {
     return { perform, runner };
   }
 
-  async function sight(order: LookOrder): Promise<Sighting> {
+  /** @param id null: as the target knows the login. Never only by an id that control gave: it could be somebody else's. */
+  async function sight(order: LookOrder, id: string | null): Promise<Sighting> {
     const nothing = (message: string): Sighting => ({
       account: null,
       id: null,
@@ -115,8 +117,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
           : null;
     if (entitlement !== null && name === null) return nothing(`${entitlement} is no configured entitlement`);
     const question: Question = {
-      // Never by an id that control gave: it could be somebody else's.
-      account: { login: object, id: null },
+      account: { login: object, id },
       ...(name === null ? {} : { entitlement: name }),
     };
     try {
@@ -140,7 +141,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
     // What to expect is in the tuple's digest, not in what control says beside it.
     const expected = tuple.valueDigest === null ? null : order.attributes;
     const known = (expected === null ? null : digestOf(expected)) === tuple.valueDigest;
-    let sighting = await sight(order);
+    let sighting = await sight(order, null);
     const judgeIt = () =>
       known
         ? judge(tuple, expected, sighting)
@@ -153,8 +154,15 @@ export async function startVerifier(folder: string): Promise<Listener> {
     for (const pauseMs of PATIENCE_MS.slice(1)) {
       if (judged.verdict === 'confirmed' || !known) break;
       await clock.sleep(pauseMs);
-      sighting = await sight(order);
+      sighting = await sight(order, null);
       judged = judgeIt();
+    }
+    // Renamed at the target, an account is not where its login was; what the id leads to may then still be in. An id can
+    // only contradict here, and confirm nothing.
+    if (judged.verdict === 'confirmed' && order.id !== null && !ADDING.has(tuple.effect)) {
+      const byId = await sight(order, order.id);
+      const again = judge(tuple, expected, byId);
+      if (again.verdict === 'contradicted') [sighting, judged] = [byId, again];
     }
     let presented: VerificationBody['presented'] = null;
     if (judged.verdict === 'confirmed' && judged.mechanism === 'account') {
