@@ -51,5 +51,12 @@ export default class Loud implements Reporter {
     );
     const lines = loudList(skipped, this.#reasons);
     if (lines.length > 0) process.stderr.write(`\n${lines.join('\n')}\n`);
+    const count = (state: 'passed' | 'failed') =>
+      modules.reduce((sum, module) => sum + [...module.children.allTests(state)].length, 0);
+    // A file that could not even be loaded has no test that failed, and is a failure all the same.
+    const broken = modules.filter((module) => module.state() === 'failed' && module.errors().length > 0).length;
+    process.stdout.write(
+      `\n${count('passed')} passed, ${count('failed') + broken} failed, ${skipped.length} skipped\n`,
+    );
   }
 }
