@@ -14,7 +14,7 @@ export type Tree = ReadonlyMap<string, string>;
  */
 export const ALLOWED: readonly (readonly string[])[] = [
   // Ground: imports nothing of ours but itself.
-  ['assert', 'errors', 'clock', 'canonical', 'nearest', 'expression'],
+  ['assert', 'errors', 'clock', 'canonical', 'shape', 'nearest', 'expression'],
   // Vocabulary: the shapes that all stations share.
   ['writ/tuple', 'connector/contract', 'authority/authority', 'plan/change'],
   ['gateway/perform/contract', 'gateway/catalogue/contract'],

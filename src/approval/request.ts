@@ -22,7 +22,7 @@ import {
   readDocument,
   type Shape,
   text,
-} from './shape.ts';
+} from '../shape.ts';
 import { type Signer, signSsh } from './sshsig.ts';
 
 export const APPROVAL_NAMESPACE = 'approval@writgate';

@@ -5,7 +5,6 @@
 import { canonical, type Digest, sha256 } from '../canonical.ts';
 import type { Instant } from '../clock.ts';
 import { Failure } from '../errors.ts';
-import { parsePublicKey } from './key.ts';
 import {
   digestText,
   distinct,
@@ -19,7 +18,8 @@ import {
   readDocument,
   type Shape,
   text,
-} from './shape.ts';
+} from '../shape.ts';
+import { parsePublicKey } from './key.ts';
 import { checkSshSignature } from './sshsig.ts';
 
 export const ROSTER_NAMESPACE = 'roster@writgate';

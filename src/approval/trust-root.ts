@@ -4,8 +4,6 @@
  */
 import { canonical, type Digest, sha256 } from '../canonical.ts';
 import { formatVerifier, parseVerifier } from '../ledger/note.ts';
-import { parsePublicKey } from './key.ts';
-import { parseRoster, type Roster, reasonOf, signingKeys } from './roster.ts';
 import {
   digestText,
   distinct,
@@ -19,7 +17,9 @@ import {
   readDocument,
   type Shape,
   text,
-} from './shape.ts';
+} from '../shape.ts';
+import { parsePublicKey } from './key.ts';
+import { parseRoster, type Roster, reasonOf, signingKeys } from './roster.ts';
 
 export const TRUST_ROOT_NAMESPACE = 'trust-root@writgate';
 /** Fewer could not form two distinct persons beside a requester. */

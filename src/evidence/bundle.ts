@@ -7,15 +7,28 @@
  */
 
 import type { SignedRoster } from '../approval/roster.ts';
-import { digestText, exactly, flag, integer, name, oneOf, orNull, readDocument, text } from '../approval/shape.ts';
 import { canonical } from '../canonical.ts';
 import { Failure } from '../errors.ts';
 import { parseCheckpoint } from '../ledger/checkpoint.ts';
 import { parseNote } from '../ledger/note.ts';
+import { parseLeaf, readHeader } from '../plan/change.ts';
+import {
+  anyText,
+  digestText,
+  exactly,
+  flag,
+  integer,
+  listOf,
+  name,
+  oneOf,
+  orNull,
+  readDocument,
+  text,
+} from '../shape.ts';
 import type { RecordProof } from '../source/open.ts';
 import type { SignedAuthority } from '../trust/force.ts';
 import type { WritBody } from '../writ/writ.ts';
-import { anyText, base64, listOf, readBody, readHeader, readLeaf } from './shape.ts';
+import { base64, readBody } from './shape.ts';
 
 export const FORMAT = 'writgate/evidence/v1';
 
@@ -146,7 +159,7 @@ export async function collectEvidence(sources: EvidenceSources, change: string):
   const frozen = await sources.change(change);
   if (frozen === null) throw new Failure('not-found', `there is no change ${change}`);
   const header = readHeader(frozen.header);
-  const { subject } = readLeaf(frozen.leaf);
+  const { subject } = parseLeaf(frozen.leaf);
 
   const own = await sources.entries(OF_CHANGE, { change });
   const ofPlan = await sources.entries(OF_PLAN, { plan: header.plan });

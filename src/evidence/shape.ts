@@ -2,40 +2,10 @@
  * Exact shapes of what evidence is made of. What control wrote is read strictly, because control may be who lies; what
  * gateway and verifier signed has the form that they give it.
  */
-import {
-  digestText,
-  exactly,
-  flag,
-  integer,
-  misfit,
-  name,
-  oneOf,
-  orNull,
-  readDocument,
-  type Shape,
-  text,
-} from '../approval/shape.ts';
+
 import type { Digest } from '../canonical.ts';
 import { fromBase64 } from '../ledger/note.ts';
-import { type Leaf, type PlanHeader, RISKS } from '../plan/change.ts';
-import { EFFECTS, type Tuple } from '../writ/tuple.ts';
-import type { WritBody } from '../writ/writ.ts';
-
-export const anyText: Shape<string> = text(/^/, 'text');
-
-export const listOf =
-  <T>(shape: Shape<T>, most = 100_000): Shape<readonly T[]> =>
-  (value, place) => {
-    if (!Array.isArray(value) || value.length > most) throw misfit(place, `is not a list of at most ${most}`);
-    return value.map((item, index) => shape(item, `${place}[${index}]`));
-  };
-
-export const mapOf =
-  <T>(shape: Shape<T>): Shape<Readonly<Record<string, T>>> =>
-  (value, place) => {
-    if (value === null || typeof value !== 'object' || Array.isArray(value)) throw misfit(place, 'is not an object');
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, shape(item, `${place}.${key}`)]));
-  };
+import { anyText, digestText, integer, listOf, misfit, oneOf, readDocument, type Shape } from '../shape.ts';
 
 /** Base64 in its one spelling: a signature with two would be a file with two texts and one meaning. */
 export const base64: Shape<string> = (value, place) => {
@@ -55,56 +25,6 @@ export const having =
       names.map((member) => [member, members[member]((value as T)[member], `${place}.${member}`)]),
     ) as T;
   };
-
-const leafShape = exactly<Leaf>({
-  seq: integer(1),
-  system: anyText,
-  object: anyText,
-  effect: oneOf(...EFFECTS.filter((effect): effect is Tuple['effect'] => effect !== 'read')),
-  entitlement: orNull(anyText),
-  valueDigest: orNull(digestText),
-  value: orNull(mapOf(anyText)),
-  subject: orNull(exactly<NonNullable<Leaf['subject']>>({ feed: anyText, key: anyText })),
-  person: orNull(anyText),
-  id: orNull(anyText),
-  cause: anyText,
-  until: orNull(anyText),
-  after: listOf(integer(1)),
-  waitsFor: listOf(anyText),
-});
-
-const headerShape = exactly<PlanHeader>({
-  v: oneOf(1),
-  tenant: name,
-  plan: text(/^P[1-9][0-9]{0,8}$/, 'the name of a plan'),
-  risk: oneOf(...RISKS),
-  role: orNull(anyText),
-  root: digestText,
-  size: integer(1),
-  base: exactly<PlanHeader['base']>({ authority: digestText, snapshots: mapOf(anyText), observedAt: anyText }),
-  policy: digestText,
-  overLimit: flag,
-  createdAt: anyText,
-});
-
-const writShape = exactly<WritBody>({
-  v: oneOf(1),
-  tenant: name,
-  id: anyText,
-  header: headerShape,
-  decisions: digestText,
-  request: orNull(anyText),
-  approvals: listOf(exactly<WritBody['approvals'][number]>({ person: anyText, armored: anyText })),
-  beneficiaries: listOf(anyText, 10_000_000),
-  changes: listOf(exactly<WritBody['changes'][number]>({ leaf: anyText, proof: listOf(digestText, 64) })),
-  snapshots: mapOf(anyText),
-  issuedAt: integer(1),
-  expiresAt: integer(1),
-});
-
-export const readLeaf = (bytes: string): Leaf => readDocument(bytes, leafShape, 'change');
-export const readHeader = (bytes: string): PlanHeader => readDocument(bytes, headerShape, 'plan header');
-export const readWrit = (bytes: string): WritBody => readDocument(bytes, writShape, 'writ');
 
 /* ---- bodies of ledger entries, by kind ---- */
 

@@ -10,10 +10,9 @@ import { checkInclusion, leafHash } from '../ledger/tree.ts';
 import { quorumOf, signedQuorumOf } from '../plan/change.ts';
 import { checkStatement, type Statement } from '../source/statement.ts';
 import { ADDING } from '../writ/tuple.ts';
-import { openWrit, type WritBody } from '../writ/writ.ts';
+import { openWrit, readWrit, type WritBody } from '../writ/writ.ts';
 import { type Case, inOrder } from './case.ts';
 import type { Logged } from './logged.ts';
-import { readWrit } from './shape.ts';
 
 /** Clocks of two honest machines differ by this at most; the gateway allows a writ the same. */
 export const MAX_SKEW_MS = 5 * 60_000;

@@ -1,17 +1,16 @@
 /** What an auditor's pinned trust root vouches for: keys of the roles, the roster chain, and the signed authority. */
 import type { KeyObject } from 'node:crypto';
 import { checkRosterChain, membersOf, type Roster, reasonOf } from '../approval/roster.ts';
-import { digestText, exactly, integer, name, oneOf, orNull, readDocument } from '../approval/shape.ts';
 import { checkSshSignature } from '../approval/sshsig.ts';
 import { checkTrustRoot, type TrustRoot } from '../approval/trust-root.ts';
 import type { Authority } from '../authority/authority.ts';
 import { type Json, parseCanonical, sha256 } from '../canonical.ts';
 import type { Instant } from '../clock.ts';
 import { parseVerifier, type Verifier } from '../ledger/note.ts';
+import { digestText, exactly, integer, mapOf, name, oneOf, orNull, readDocument } from '../shape.ts';
 import type { AuthorityTerm } from '../trust/force.ts';
 import { ed25519PublicKey } from '../writ/writ.ts';
 import type { Evidence } from './bundle.ts';
-import { mapOf } from './shape.ts';
 
 /** What `trust/force.ts` calls `AUTHORITY_NAMESPACE`; that file reads files, and here none are read. */
 export const AUTHORITY_SIGNED_AS = 'authority@writgate';

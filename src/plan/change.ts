@@ -2,11 +2,24 @@
  * A change: one effect on one account or grant, frozen. Its canonical bytes are a leaf of its plan's Merkle tree, so
  * that a plan of five million changes has one digest and one change a short proof.
  */
-import { z } from 'zod';
 import { assert } from '../assert.ts';
 import type { Authority } from '../authority/authority.ts';
-import { canonical, type Digest, digestOf, parseCanonical } from '../canonical.ts';
+import { canonical, type Digest, digestOf } from '../canonical.ts';
 import { Failure } from '../errors.ts';
+import {
+  anyText,
+  digestText,
+  exactly,
+  flag,
+  integer,
+  listOf,
+  mapOf,
+  name,
+  oneOf,
+  orNull,
+  readDocument,
+  text,
+} from '../shape.ts';
 import { ADDING, EFFECTS, type Privilege, type Tuple } from '../writ/tuple.ts';
 
 /** Uniform risk of a plan. `removal` takes access away; `authority` changes Writgate's own rules. */
@@ -76,44 +89,43 @@ export interface PlanHeader {
 export const planDigest = (header: PlanHeader): Digest => digestOf(header);
 export const leafBytes = (leaf: Leaf): string => canonical(leaf);
 
-const hex64 = z.string().regex(/^[0-9a-f]{64}$/);
-const LeafShape = z.strictObject({
-  seq: z.number().int().min(1),
-  system: z.string().min(1),
-  object: z.string().min(1),
-  effect: z.enum(EFFECTS).exclude(['read']),
-  entitlement: z.string().nullable(),
-  valueDigest: hex64.nullable(),
-  value: z.record(z.string(), z.string()).nullable(),
-  subject: z.strictObject({ feed: z.string(), key: z.string() }).nullable(),
-  person: z.string().nullable(),
-  id: z.string().nullable(),
-  cause: z.string(),
-  until: z.string().nullable(),
-  after: z.array(z.number().int()),
-  waitsFor: z.array(z.string()),
+const leafShape = exactly<Leaf>({
+  seq: integer(1),
+  system: anyText,
+  object: anyText,
+  effect: oneOf(...EFFECTS.filter((effect): effect is Tuple['effect'] => effect !== 'read')),
+  entitlement: orNull(anyText),
+  valueDigest: orNull(digestText),
+  value: orNull(mapOf(anyText)),
+  subject: orNull(exactly<NonNullable<Leaf['subject']>>({ feed: anyText, key: anyText })),
+  person: orNull(anyText),
+  id: orNull(anyText),
+  cause: anyText,
+  until: orNull(anyText),
+  after: listOf(integer(1)),
+  waitsFor: listOf(anyText),
 });
 
-/** The exact form of a plan's header, for whoever is given one. */
-export const HeaderShape = z.strictObject({
-  v: z.literal(1),
-  tenant: z.string(),
-  plan: z.string().regex(/^P\d{1,9}$/),
-  risk: z.enum(RISKS),
-  role: z.string().nullable(),
-  root: hex64,
-  size: z.number().int().min(1),
-  base: z.strictObject({ authority: hex64, snapshots: z.record(z.string(), z.string()), observedAt: z.string() }),
-  policy: hex64,
-  overLimit: z.boolean(),
-  createdAt: z.string(),
+export const headerShape = exactly<PlanHeader>({
+  v: oneOf(1),
+  tenant: name,
+  plan: text(/^P[1-9][0-9]{0,8}$/, 'the name of a plan'),
+  risk: oneOf(...RISKS),
+  role: orNull(anyText),
+  root: digestText,
+  size: integer(1),
+  base: exactly<PlanHeader['base']>({ authority: digestText, snapshots: mapOf(anyText), observedAt: anyText }),
+  policy: digestText,
+  overLimit: flag,
+  createdAt: anyText,
 });
 
-/** @throws Failure `canonical-form` when the bytes are no change, or another value than its digest names */
+/** @throws Failure `approval-form` */
+export const readHeader = (bytes: string): PlanHeader => readDocument(bytes, headerShape, 'plan header');
+
+/** @throws Failure `approval-form` when the bytes are no change; `canonical-form` when they hide another value than they name */
 export function parseLeaf(bytes: string): Leaf {
-  const shaped = LeafShape.safeParse(parseCanonical(bytes));
-  if (!shaped.success) throw new Failure('canonical-form', 'not a change');
-  const leaf = shaped.data as Leaf;
+  const leaf = readDocument(bytes, leafShape, 'change');
   // Nobody signs a value that is hidden behind its digest.
   if ((leaf.value === null ? null : digestOf(leaf.value)) !== leaf.valueDigest) {
     throw new Failure('canonical-form', 'the value of a change is not what its digest names');

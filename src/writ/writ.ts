@@ -6,12 +6,12 @@
  */
 
 import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
-import { z } from 'zod';
-import { canonical, type Digest, parseCanonical, sha256 } from '../canonical.ts';
+import { canonical, type Digest, sha256 } from '../canonical.ts';
 import type { Instant } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { checkInclusion, leafHash } from '../ledger/tree.ts';
-import { HeaderShape, type Leaf, type PlanHeader, parseLeaf, planDigest } from '../plan/change.ts';
+import { headerShape, type Leaf, type PlanHeader, parseLeaf, planDigest } from '../plan/change.ts';
+import { anyText, digestText, exactly, integer, listOf, mapOf, name, oneOf, orNull, readDocument } from '../shape.ts';
 
 /** A writ lives at most this long. A change that could not be made by then gets a new writ, after a new look at it. */
 export const WRIT_LIFETIME_MS = 15 * 60_000;
@@ -62,23 +62,23 @@ export const rawPublicKey = (key: KeyObject): string =>
     'base64url',
   ).toString('base64');
 
-const digest = z.string().regex(/^[0-9a-f]{64}$/);
-const instant = z.number().int().min(0);
 /** The exact form. A member of another type would slip past comparisons: `"never" <= now` is false. */
-const WritShape = z.strictObject({
-  v: z.literal(1),
-  tenant: z.string(),
-  id: z.string(),
-  header: HeaderShape,
-  decisions: digest,
-  request: z.string().nullable(),
-  approvals: z.array(z.strictObject({ person: z.string(), armored: z.string() })),
-  beneficiaries: z.array(z.string()),
-  changes: z.array(z.strictObject({ leaf: z.string(), proof: z.array(digest) })),
-  snapshots: z.record(z.string(), z.string()),
-  issuedAt: instant,
-  expiresAt: instant,
+const writShape = exactly<WritBody>({
+  v: oneOf(1),
+  tenant: name,
+  id: anyText,
+  header: headerShape,
+  decisions: digestText,
+  request: orNull(anyText),
+  approvals: listOf(exactly<WritBody['approvals'][number]>({ person: anyText, armored: anyText })),
+  beneficiaries: listOf(anyText, 10_000_000),
+  changes: listOf(exactly<WritBody['changes'][number]>({ leaf: anyText, proof: listOf(digestText, 64) })),
+  snapshots: mapOf(anyText),
+  issuedAt: integer(1),
+  expiresAt: integer(1),
 });
+
+export const readWrit = (bytes: string): WritBody => readDocument(bytes, writShape, 'writ');
 
 export interface OpenWrit {
   readonly body: WritBody;
@@ -97,9 +97,7 @@ export function openWrit(writ: Writ, held: { tenant: string; decisionKey: KeyObj
   };
   if (!verify(null, sealed(writ.body), held.decisionKey, Buffer.from(writ.seal, 'base64')))
     refuse('its seal is not control’s');
-  const shaped = WritShape.safeParse(parseCanonical(writ.body));
-  if (!shaped.success) return refuse('it has not the form of a writ');
-  const body = shaped.data as unknown as WritBody;
+  const body = readWrit(writ.body);
   if (body.tenant !== held.tenant || body.header.tenant !== held.tenant) refuse(`it is for tenant ${body.tenant}`);
   if (body.expiresAt - body.issuedAt > WRIT_LIFETIME_MS) refuse('it would live longer than 15 minutes');
   // Five minutes of clock skew between two machines are normal; a writ from further ahead is not.

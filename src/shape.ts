@@ -2,8 +2,8 @@
  * Exact shapes of signed documents, without a dependency, because the offline checker reads them too. Nothing
  * is coerced, defaulted or left over: a member that is not named in the shape is refused.
  */
-import { type Digest, isDigest, type Json, parseCanonical } from '../canonical.ts';
-import { Failure } from '../errors.ts';
+import { type Digest, isDigest, type Json, parseCanonical } from './canonical.ts';
+import { Failure } from './errors.ts';
 
 /** Returns `value` as what it is. @throws Failure `approval-form` that names the place. */
 export type Shape<T> = (value: unknown, place: string) => T;
@@ -101,3 +101,19 @@ export const person = text(PERSON, 'a person id: letters, digits, dot, dash, und
 
 /** 32 raw bytes, as Ed25519 public keys of Writgate's own roles are written. */
 export const key32 = text(/^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/, '32 bytes in canonical base64');
+
+export const anyText: Shape<string> = text(/^/, 'text');
+
+export const listOf =
+  <T>(shape: Shape<T>, most = 100_000): Shape<readonly T[]> =>
+  (value, place) => {
+    if (!Array.isArray(value) || value.length > most) throw misfit(place, `is not a list of at most ${most}`);
+    return value.map((item, index) => shape(item, `${place}[${index}]`));
+  };
+
+export const mapOf =
+  <T>(shape: Shape<T>): Shape<Readonly<Record<string, T>>> =>
+  (value, place) => {
+    if (value === null || typeof value !== 'object' || Array.isArray(value)) throw misfit(place, 'is not an object');
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, shape(item, `${place}.${key}`)]));
+  };
