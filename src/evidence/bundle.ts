@@ -11,7 +11,7 @@ import { canonical } from '../canonical.ts';
 import { Failure } from '../errors.ts';
 import { parseCheckpoint } from '../ledger/checkpoint.ts';
 import { parseNote } from '../ledger/note.ts';
-import { parseLeaf, readHeader } from '../plan/change.ts';
+import { readHeader, readLeaf } from '../plan/change.ts';
 import {
   anyText,
   digestText,
@@ -159,7 +159,7 @@ export async function collectEvidence(sources: EvidenceSources, change: string):
   const frozen = await sources.change(change);
   if (frozen === null) throw new Failure('not-found', `there is no change ${change}`);
   const header = readHeader(frozen.header);
-  const { subject } = parseLeaf(frozen.leaf);
+  const { subject } = readLeaf(frozen.leaf);
 
   const own = await sources.entries(OF_CHANGE, { change });
   const ofPlan = await sources.entries(OF_PLAN, { plan: header.plan });

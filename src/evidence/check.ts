@@ -15,7 +15,7 @@ import { parseRequest } from '../approval/request.ts';
 import { canonical } from '../canonical.ts';
 import { Failure } from '../errors.ts';
 import { dutyOf } from '../gateway/scope.ts';
-import { parseLeaf, readHeader } from '../plan/change.ts';
+import { readHeader, readLeaf } from '../plan/change.ts';
 import { checkVerification, type Verdict } from '../verification/look.ts';
 import { tupleKey } from '../writ/tuple.ts';
 import { readWrit } from '../writ/writ.ts';
@@ -78,7 +78,7 @@ function read(text: string, find: Find) {
     if (text.length > LARGEST) throw new Failure('approval-form', `the file is over ${LARGEST} characters`);
     const evidence = parseEvidence(text);
     if (evidenceText(evidence) !== text) throw new Failure('approval-form', 'the file does not end in one newline');
-    return { evidence, header: readHeader(evidence.header), leaf: parseLeaf(evidence.leaf) };
+    return { evidence, header: readHeader(evidence.header), leaf: readLeaf(evidence.leaf) };
   } catch (thrown) {
     if (!(thrown instanceof Failure)) throw thrown;
     find('evidence-form', thrown.message);

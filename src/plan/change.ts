@@ -123,9 +123,12 @@ export const headerShape = exactly<PlanHeader>({
 /** @throws Failure `approval-form` */
 export const readHeader = (bytes: string): PlanHeader => readDocument(bytes, headerShape, 'plan header');
 
+/** The form alone, for whoever tells by himself what is wrong with the value. @throws Failure `approval-form` */
+export const readLeaf = (bytes: string): Leaf => readDocument(bytes, leafShape, 'change');
+
 /** @throws Failure `approval-form` when the bytes are no change; `canonical-form` when they hide another value than they name */
 export function parseLeaf(bytes: string): Leaf {
-  const leaf = readDocument(bytes, leafShape, 'change');
+  const leaf = readLeaf(bytes);
   // Nobody signs a value that is hidden behind its digest.
   if ((leaf.value === null ? null : digestOf(leaf.value)) !== leaf.valueDigest) {
     throw new Failure('canonical-form', 'the value of a change is not what its digest names');
