@@ -97,7 +97,14 @@ export function openWrit(writ: Writ, held: { tenant: string; decisionKey: KeyObj
   };
   if (!verify(null, sealed(writ.body), held.decisionKey, Buffer.from(writ.seal, 'base64')))
     refuse('its seal is not control’s');
-  const body = readWrit(writ.body);
+  const formed = <T>(read: () => T): T => {
+    try {
+      return read();
+    } catch (thrown) {
+      return refuse(thrown instanceof Failure ? thrown.message : 'it cannot be read');
+    }
+  };
+  const body = formed(() => readWrit(writ.body));
   if (body.tenant !== held.tenant || body.header.tenant !== held.tenant) refuse(`it is for tenant ${body.tenant}`);
   if (body.expiresAt - body.issuedAt > WRIT_LIFETIME_MS) refuse('it would live longer than 15 minutes');
   // Five minutes of clock skew between two machines are normal; a writ from further ahead is not.
@@ -111,7 +118,7 @@ export function openWrit(writ: Writ, held: { tenant: string; decisionKey: KeyObj
   if (body.changes.length === 0) refuse('it permits nothing');
 
   const leaves = body.changes.map(({ leaf: bytes, proof }) => {
-    const leaf = parseLeaf(bytes);
+    const leaf = formed(() => parseLeaf(bytes));
     const included = checkInclusion({
       leafHash: leafHash(Buffer.from(bytes)),
       index: leaf.seq - 1,

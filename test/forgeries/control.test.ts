@@ -366,7 +366,7 @@ describe('the writ itself', () => {
       changes: [{ ...changes[0], leaf: leafBytes(leafOf({ ...MIA(), cause: 'birthright other' })) }],
     })),
   );
-  refuses('a change with another value than its digest', 'canonical-form', async () => {
+  refuses('a change with another value than its digest', 'writ-invalid', async () => {
     const leaves = [{ ...leafOf(MIA()), value: { displayName: 'The Boss' } }];
     const { header } = freeze(world, [MIA()], { root: treeOf(leaves).root });
     return attempt(door, sealed(world, writBody(world, { header, leaves })), 'crm-grant', makeMia());
