@@ -283,6 +283,9 @@ export function startRunner(kind: Kind, options: RunnerOptions = {}): Runner {
   };
 }
 
+/** How long last words may be on their way after the process itself has ended. */
+const STDERR_GRACE_MS = 500;
+
 const refuseEmit = (): never => {
   throw new Failure('connector-bound', 'a connector emitted facts while it was to change or to look');
 };
@@ -295,6 +298,9 @@ function ending(child: ChildProcess): Promise<string> {
   });
   return new Promise((resolve) => {
     child.once('error', (error) => resolve(error.message));
+    // A process that was confined in this one can outlive it, if this one dies before it has told the kernel to take it
+    // along; it then holds stderr open, and `close` would never come.
+    child.once('exit', () => setTimeout(() => child.stderr?.destroy(), STDERR_GRACE_MS).unref());
     child.once('close', (exit, signal) =>
       resolve(`${signal ?? `exit ${exit}`}${words && `; its last words: ${words.trim()}`}`),
     );

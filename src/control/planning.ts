@@ -86,10 +86,12 @@ export async function plan(world: World, options: { progress: Progress }): Promi
   options.progress('mapping and correlating');
   const { feeds, settled } = await timed('identity', () =>
     database.tx(async (tx) => {
+      // One after another: the second finds what the first took in, and has nothing to do.
+      await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`identity ${tenant}`]);
       const reports: FeedReport[] = [];
       const today = dateOf(clock.now());
-      for (const snapshot of fetched) reports.push(await takeIn(tx, world, snapshot, today));
       const rulesChanged = await noteAuthority(tx, world);
+      for (const snapshot of fetched) reports.push(await takeIn(tx, world, snapshot, today, rulesChanged));
       return {
         feeds: reports,
         settled: await settlePersons(tx, authority, world.rules, today, clock.now(), rulesChanged),
@@ -201,8 +203,21 @@ async function readTarget(world: World, system: string): Promise<TargetReport> {
   }
 }
 
-async function takeIn(tx: Queryable, world: World, snapshot: Fetched, today: string): Promise<FeedReport> {
+async function takeIn(
+  tx: Queryable,
+  world: World,
+  snapshot: Fetched,
+  today: string,
+  rulesChanged: boolean,
+): Promise<FeedReport> {
   const { tenant, feeds } = world.authority;
+  // The same bytes under the same rules say nothing new. Judged by what is in this database, in this transaction: a
+  // snapshot that was attested and then not taken in, because we died, is no reason to pass over the next.
+  const last = await tx.maybe<{ raw_digest: string }>(
+    `select raw_digest from snapshot where tenant = $1 and feed = $2 and verdict = 'accepted' order by received_at desc limit 1`,
+    [tenant, snapshot.feed],
+  );
+  const isNew = rulesChanged || last?.raw_digest !== snapshot.rawDigest;
   await tx.query(
     `insert into snapshot (tenant, feed, id, verdict, as_of, as_of_kind, received_at, records, raw_digest, statement, findings)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict do nothing`,
@@ -224,7 +239,7 @@ async function takeIn(tx: Queryable, world: World, snapshot: Fetched, today: str
   const rows = world.gateway.rows(snapshot.feed, snapshot.id);
   const { quarantined } = rows;
   // Only an accepted snapshot says anything new. What is stale or held leaves everything as it was.
-  if (snapshot.verdict === 'accepted' && !(snapshot.unchanged && (await knowsRecords(tx, tenant, snapshot.feed)))) {
+  if (snapshot.verdict === 'accepted' && isNew) {
     taken = await ingest(
       tx,
       world.authority,
@@ -250,9 +265,6 @@ async function takeIn(tx: Queryable, world: World, snapshot: Fetched, today: str
     left: taken?.left ?? 0,
   };
 }
-
-const knowsRecords = async (tx: Queryable, tenant: string, feed: string): Promise<boolean> =>
-  (await tx.query('select 1 from affiliation where tenant = $1 and feed = $2 limit 1', [tenant, feed])).length > 0;
 
 /** @returns whether the rules are others than at the last planning, so that everybody has to be looked at again */
 async function noteAuthority(tx: Queryable, world: World): Promise<boolean> {

@@ -26,8 +26,6 @@ export interface Fetched {
   readonly records: number;
   readonly rawDigest: string;
   readonly findings: readonly { readonly code: string; readonly message: string }[];
-  /** The rows are those of the last accepted snapshot, byte for byte. */
-  readonly unchanged: boolean;
   /** The signed statement, as JSON. */
   readonly statement: string;
 }

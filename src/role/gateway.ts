@@ -287,7 +287,6 @@ export async function startGateway(folder: string, configFolder: string): Promis
         records: statement.records,
         rawDigest: statement.rawDigest,
         findings: judgement.findings,
-        unchanged: false,
         statement: JSON.stringify(signed),
       };
     },
