@@ -8,8 +8,9 @@ import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemRandom } from '../src/clock.ts';
+import { systemAmbient, systemRandom } from '../src/clock.ts';
 import { checkLedger } from '../src/ledger/check.ts';
+import { openDisk } from '../src/ledger/disk.ts';
 import { type Role, sealEntry } from '../src/ledger/entry.ts';
 import { memoryHead } from '../src/ledger/head.ts';
 import { openLog } from '../src/ledger/log.ts';
@@ -72,14 +73,16 @@ async function benchOne(name: string, by: Role, count: number): Promise<{ sealed
     const [entries, making] = await timed(async () => Array.from({ length: count }, (_, index) => newEntry(index, by)));
     show(`${name}: made`, count, making, `, ${entries[0]!.length} bytes each`);
     const head = memoryHead();
-    const log = await openLog({ folder, origin: ORIGIN, signer, head });
+    const log = await openLog({ ...systemAmbient, folder, origin: ORIGIN, signer, head, disk: openDisk(systemRandom) });
     const [waits, sealing] = await timed(() => submitAll(entries, log.submit));
     const wait = (share: number) => waits[Math.floor((waits.length - 1) * share)]!.toFixed(0);
     show(`${name}: sealed`, count, sealing, `, ${IN_FLIGHT} in flight, wait p50 ${wait(0.5)} ms, p99 ${wait(0.99)} ms`);
     const [, publishing] = await timed(() => log.published());
     console.log(`${`${name}: static files behind by`.padEnd(34)}${`${publishing.toFixed(0)} ms`.padStart(12)}`);
     await log.close();
-    const [again, opening] = await timed(() => openLog({ folder, origin: ORIGIN, signer, head }));
+    const [again, opening] = await timed(() =>
+      openLog({ ...systemAmbient, folder, origin: ORIGIN, signer, head, disk: openDisk(systemRandom) }),
+    );
     show(`${name}: opened again`, count, opening);
     await again.close();
     const keys = { logKey: formatVerifier(signer.verifier), roleKeys: { gateway: [gateway.publicKey] } };

@@ -13,7 +13,7 @@ import { drawStatus } from '../../src/cli/draw/status.ts';
 import { COLOURED, PLAIN } from '../../src/cli/draw/text.ts';
 import { terminalFace } from '../../src/cli/face.ts';
 import { withSession } from '../../src/cli/session.ts';
-import { isoTime, systemClock, systemRandom } from '../../src/clock.ts';
+import { isoTime, systemAmbient, systemClock, systemRandom } from '../../src/clock.ts';
 import { checkConfig } from '../../src/config.ts';
 import { Failure } from '../../src/errors.ts';
 import { sealCredential } from '../../src/gateway/credential.ts';
@@ -112,7 +112,7 @@ async function main(): Promise<void> {
   // The store is made while the systems start; the roles find it there.
   const [systems, store] = await Promise.all([
     startSystems(join(folder, 'systems')),
-    prepareStore({ folder, environment: process.env }),
+    prepareStore({ folder, ...systemAmbient, environment: process.env }),
   ]);
   let roles: ReturnType<typeof supervise> | null = null;
   try {
@@ -121,6 +121,7 @@ async function main(): Promise<void> {
     );
     if (fresh) await setUp(systems.list);
     roles = supervise({
+      ...systemAmbient,
       folder,
       configFile: join(folder, 'writgate.yaml'),
       ...(values.once ? {} : { listen: '127.0.0.1:7400' }),

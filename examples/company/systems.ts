@@ -10,6 +10,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { systemAmbient, systemClock } from '../../src/clock.ts';
 import type { Secret } from '../../src/gateway/perform/contract.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { startCluster } from '../../src/store/embedded.ts';
@@ -126,8 +127,8 @@ async function makeGroups(url: string, token: string, groups: readonly string[])
 }
 
 async function startPay(folder: string, chosen: Chosen) {
-  const cluster = await startCluster({ folder: join(folder, 'pay'), loopbackPort: chosen.ports.pay });
-  const admin = openDatabase(cluster.superuser, { maxConnections: 1 });
+  const cluster = await startCluster({ ...systemAmbient, folder: join(folder, 'pay'), loopbackPort: chosen.ports.pay });
+  const admin = openDatabase(cluster.superuser, { maxConnections: 1, clock: systemClock });
   try {
     const { pay } = chosen;
     const [version] = await admin.query<{ number: number }>(

@@ -99,7 +99,7 @@ export async function apply(world: World, changes: readonly ChangeRow[]): Promis
       await world.database.tx((tx) => move(tx, tenant, ['permitted', 'waiting'], steps, world.clock));
       return steps.map(() => undefined);
     },
-    { gatherMs: 5 },
+    { gather: { ms: 5, clock: world.clock } },
   );
   await Promise.all(
     changes.map(async (change) => {

@@ -49,7 +49,7 @@ export async function verify(world: World, changes: readonly ChangeRow[]): Promi
       });
       return seen.map(() => undefined);
     },
-    { gatherMs: 5 },
+    { gather: { ms: 5, clock: world.clock } },
   );
   await Promise.all(
     changes.map(async (change) => {

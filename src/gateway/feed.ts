@@ -7,7 +7,7 @@ import type { KeyObject } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
-import { request } from 'undici';
+import type { request } from 'undici';
 import { checkSshSignature } from '../approval/sshsig.ts';
 import type { Authority, Feed } from '../authority/authority.ts';
 import { type Clock, isoTime } from '../clock.ts';
@@ -30,6 +30,8 @@ export interface FeedWorld {
   readonly key: KeyObject;
   readonly publicKey: KeyObject;
   readonly clock: Clock;
+  /** Asks a feed over HTTP; follows no redirect. */
+  readonly request: typeof request;
 }
 
 async function* readPinned(path: string): AsyncGenerator<Uint8Array> {
@@ -65,6 +67,7 @@ async function manifestOf(feed: Feed, folder: string): Promise<ManifestReading> 
 
 /** Whole pages, one after another, until the source says that there is no more. Redirects are not followed. */
 async function* readPages(
+  ask: typeof request,
   paging: NonNullable<Feed['json']>,
   header: (name: string) => void,
 ): AsyncGenerator<Uint8Array> {
@@ -73,7 +76,7 @@ async function* readPages(
   for (let page = 0; page < MAX_PAGES; page++) {
     const url = new URL(paging.url);
     if (cursor !== null) url.searchParams.set(paging.cursor, cursor);
-    const answer: Awaited<ReturnType<typeof request>> = await request(url, {
+    const answer: Awaited<ReturnType<typeof request>> = await ask(url, {
       headers: { accept: 'application/json' },
       headersTimeout: FETCH_TIMEOUT_MS,
       bodyTimeout: FETCH_TIMEOUT_MS,
@@ -132,7 +135,7 @@ export async function fetchFeed(world: FeedWorld, name: string): Promise<Snapsho
   const payload =
     path !== undefined
       ? readPinned(resolve(world.configFolder, path))
-      : readPages(feed.json as NonNullable<Feed['json']>, (line) => {
+      : readPages(world.request, feed.json as NonNullable<Feed['json']>, (line) => {
           const [header = '', value = ''] = line.split('\u0000');
           headers.set(header.toLowerCase(), value);
         });

@@ -204,7 +204,7 @@ export function openSpender(database: Database, authority: () => Authority, cloc
         throw thrown;
       }
     },
-    { gatherMs: 2 },
+    { gather: { ms: 2, clock } },
   );
 
   const settle = groupCommit<Settlement, void>(
@@ -237,7 +237,7 @@ export function openSpender(database: Database, authority: () => Authority, cloc
       for (const { planDigest, seq } of items) inFlight.delete(`${planDigest} ${seq}`);
       return items.map(() => undefined);
     },
-    { gatherMs: 2 },
+    { gather: { ms: 2, clock } },
   );
 
   return {

@@ -5,7 +5,7 @@ import { isLoopback } from '../authority/loopback.ts';
 import { addressOf } from '../authority/target.ts';
 import type { Call, Reply } from '../connector/contract.ts';
 import { originOf } from './credential.ts';
-import type { OpenPerformer, Performer, Secret } from './perform/contract.ts';
+import type { Address, Performer, Secret } from './perform/contract.ts';
 
 export interface Targets {
   perform(system: string, call: Call, secret: Secret): Promise<Reply>;
@@ -16,13 +16,13 @@ export interface Targets {
 
 /** @param loopbackOnly a trust root made with `--demo` opens nothing beyond this machine */
 export function openTargets(
-  performers: Readonly<Record<string, OpenPerformer>>,
+  performers: Readonly<Record<string, (address: Address) => Promise<Performer>>>,
   authority: () => Authority,
   loopbackOnly: () => boolean,
 ): Targets {
-  const open = new Map<string, { origin: string; performer: Performer }>();
+  const open = new Map<string, { origin: string; performer: Promise<Performer> }>();
 
-  function performerOf(system: string): Performer | string {
+  async function performerOf(system: string): Promise<Performer | string> {
     const target = authority().targets[system];
     if (!target) return `${system} is no target`;
     const address = addressOf(target);
@@ -32,7 +32,7 @@ export function openTargets(
     const origin = originOf(address);
     const known = open.get(system);
     if (known?.origin === origin) return known.performer;
-    void known?.performer.close();
+    void known?.performer.then((old) => old.close()).catch(() => undefined);
     const opener = performers[protocolOf(target)];
     if (!opener) return `no way to speak ${protocolOf(target)}`;
     const performer = opener(address);
@@ -42,15 +42,16 @@ export function openTargets(
 
   return {
     async perform(system, call, secret) {
-      const performer = performerOf(system);
+      const performer = await performerOf(system);
       return typeof performer === 'string' ? { kind: 'down', message: performer } : performer.perform(call, secret);
     },
     async present(system, login, password) {
-      const performer = performerOf(system);
+      const performer = await performerOf(system);
       return typeof performer === 'string' || !performer.present ? 'unknown' : performer.present(login, password);
     },
     async close() {
-      await Promise.all([...open.values()].map(({ performer }) => performer.close()));
+      const opened = await Promise.allSettled([...open.values()].map(({ performer }) => performer));
+      await Promise.all(opened.map((one) => (one.status === 'fulfilled' ? one.value.close() : undefined)));
     },
   };
 }

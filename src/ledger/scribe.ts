@@ -89,7 +89,7 @@ export function openScribe(world: {
     return placed.map(({ index }) => index);
   }
 
-  const submitOne = groupCommit<Submission, number>(seal, { maxBatch: 256, gatherMs: 2 });
+  const submitOne = groupCommit<Submission, number>(seal, { maxBatch: 256, gather: { ms: 2, clock } });
 
   return {
     async write(kind, refs, body, { mayWait }) {

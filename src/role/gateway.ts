@@ -5,16 +5,9 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOf, sha256 } from '../canonical.ts';
-import { isoTime, systemClock, systemRandom } from '../clock.ts';
+import { every, isoTime } from '../clock.ts';
 import type { Call } from '../connector/contract.ts';
-import {
-  type Connection,
-  connectPipe,
-  type Handlers,
-  type Listener,
-  listenPipe,
-  type Peer,
-} from '../connector/pipe.ts';
+import type { Connection, Handlers, Listener, Peer } from '../connector/pipe.ts';
 import { CallShape } from '../connector/shape.ts';
 import { Failure } from '../errors.ts';
 import { openBindings } from '../gateway/binding.ts';
@@ -26,9 +19,6 @@ import { openCredentials } from '../gateway/credential.ts';
 import { fetchFeed } from '../gateway/feed.ts';
 import { openGate } from '../gateway/gate.ts';
 import { openJournal } from '../gateway/journal.ts';
-import { openHttp } from '../gateway/perform/http.ts';
-import { openLdap } from '../gateway/perform/ldap.ts';
-import { openSql } from '../gateway/perform/sql.ts';
 import { openSnapshots } from '../gateway/snapshots.ts';
 import { openSpender } from '../gateway/spend.ts';
 import { openSubjects } from '../gateway/subject.ts';
@@ -40,22 +30,21 @@ import { COSIGNATURE, createSigner, formatVerifier, parseNote, parseVerifier } f
 import { openScribe, type Submit } from '../ledger/scribe.ts';
 import { checkConsistency } from '../ledger/tree.ts';
 import { createWitness } from '../ledger/witness.ts';
-import { openDatabase, packageFolder } from '../store/database.ts';
+import { packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
 import { readConnection } from '../store/prepare.ts';
 import { type InForce, readInForce } from '../trust/force.ts';
 import { publicKeyOf, readKey, readKeyText } from '../trust/key.ts';
 import { ed25519PublicKey, rawPublicKey, type Writ } from '../writ/writ.ts';
+import type { Outside } from './outside.ts';
 import { placeOf } from './place.ts';
 
 export const CATALOGUES = { scim: scimCatalogue, ldap: ldapCatalogue, postgres: postgresCatalogue };
-export const PERFORMERS = { scim: openHttp, ldap: openLdap, postgres: openSql };
 
-export async function startGateway(folder: string, configFolder: string): Promise<Listener> {
+export async function startGateway(folder: string, configFolder: string, outside: Outside): Promise<Listener> {
+  const { clock, random, network, storage } = outside;
   const place = placeOf(folder);
-  const clock = systemClock;
-  const random = systemRandom;
-  const database = openDatabase(await readConnection(folder, 'gateway'));
+  const database = await storage.openDatabase(await readConnection(folder, 'gateway'));
   await migrate(database, join(packageFolder(), 'src', 'store', 'gateway'), 'gateway');
 
   const key = await readKey(folder, 'gateway');
@@ -103,7 +92,7 @@ export async function startGateway(folder: string, configFolder: string): Promis
   let control: Peer | null = null;
   async function controlPeer(): Promise<Peer> {
     if (control) return control;
-    const peer = await connectPipe(place.socket('control'));
+    const peer = await network.connect(place.socket('control'));
     void peer.closed.then(() => {
       if (control === peer) control = null;
     });
@@ -198,12 +187,11 @@ export async function startGateway(folder: string, configFolder: string): Promis
   });
   // The trust root pins the gateway's key; with it the gateway says, once for each start, which key it witnesses with.
   void scribe.write('gateway.witness', {}, { witness: formatVerifier(witnessSigner.verifier) }, { mayWait: false });
-  const catchUp = setInterval(() => void scribe.catchUp().catch(() => 0), 2_000);
-  catchUp.unref();
+  const stopCatchingUp = every(clock, 2_000, () => void scribe.catchUp().catch(() => 0));
 
   /* ---- the gate ---- */
   const authority = () => inForce.authority;
-  const targets = openTargets(PERFORMERS, authority, () => inForce.trustRoot.demo);
+  const targets = openTargets(network.performers, authority, () => inForce.trustRoot.demo);
   const credentials = openCredentials(place.secrets, boxKey, authority, clock);
   const snapshots = openSnapshots(database, place.snapshots, authority, publicKeyOf(key));
   const bindings = openBindings(
@@ -266,7 +254,16 @@ export async function startGateway(folder: string, configFolder: string): Promis
     fetch: async (params) => {
       const { feed } = params as { feed: string };
       const snapshot = await fetchFeed(
-        { authority, database, configFolder, snapshots: place.snapshots, key, publicKey: publicKeyOf(key), clock },
+        {
+          authority,
+          database,
+          configFolder,
+          snapshots: place.snapshots,
+          key,
+          publicKey: publicKeyOf(key),
+          clock,
+          request: network.request,
+        },
         feed,
       );
       const { statement, signed, judgement } = snapshot;
@@ -344,10 +341,10 @@ export async function startGateway(folder: string, configFolder: string): Promis
       return snapshots.prove(feed, id, record);
     },
   });
-  const listener = await listenPipe(place.socket('gateway'), handlers);
+  const listener = await network.listen(place.socket('gateway'), handlers);
   return {
     async close() {
-      clearInterval(catchUp);
+      stopCatchingUp();
       closing = true;
       await listener.close();
       // The last word: what was sealed until now is cosigned, so that an auditor needs nobody who still runs.

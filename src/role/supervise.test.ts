@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { seeded } from '../approval/testing.ts';
 import { configTemplate } from '../cli/template.ts';
-import { systemClock } from '../clock.ts';
+import { systemAmbient, systemClock } from '../clock.ts';
 import { connectPipe } from '../connector/pipe.ts';
 import { startCluster } from '../store/embedded.ts';
 import { demoGenesis } from '../trust/genesis.ts';
@@ -58,7 +58,7 @@ function hear(): Heard {
 }
 
 const start = (heard: Heard): Supervised => {
-  const supervised = supervise({ folder, configFile, environment: {}, onLine: heard.onLine });
+  const supervised = supervise({ ...systemAmbient, folder, configFile, environment: {}, onLine: heard.onLine });
   started.push(supervised);
   return supervised;
 };
@@ -131,6 +131,7 @@ describe('four roles of one data folder', () => {
 
   test('a role inherits nothing that was in our environment', async () => {
     const supervised = supervise({
+      ...systemAmbient,
       folder,
       configFile,
       environment: { PATH: '/usr/bin', WRITGATE_TEST_SECRET: 'x', PGPASSWORD: 'y' },
@@ -165,7 +166,7 @@ test('a role that dies whenever it is started stops everything, with a reason', 
 
 test('one role alone runs without the others, and without a store that it has no login for', async () => {
   const alone = await begin('alone');
-  const supervised = supervise({ ...alone, roles: ['worker'], environment: {}, onLine() {} });
+  const supervised = supervise({ ...systemAmbient, ...alone, roles: ['worker'], environment: {}, onLine() {} });
   started.push(supervised);
   await supervised.ready;
   expect(await isServed(alone.folder)).toBe(false);
@@ -204,7 +205,7 @@ test('the roles end when whoever started them is killed', async () => {
   await writeFile(
     script,
     `import { supervise } from ${JSON.stringify(module)};
-const supervised = supervise({ folder: ${JSON.stringify(folder)}, configFile: ${JSON.stringify(configFile)}, environment: {}, onLine() {} });
+const supervised = supervise({ ...systemAmbient, folder: ${JSON.stringify(folder)}, configFile: ${JSON.stringify(configFile)}, environment: {}, onLine() {} });
 await supervised.ready;
 console.log('ready');
 setInterval(() => undefined, 1000);
@@ -221,7 +222,7 @@ setInterval(() => undefined, 1000);
   const next = start(hear());
   await next.ready;
   await next.stop();
-  await (await startCluster({ folder: join(folder, 'store') })).stop();
+  await (await startCluster({ ...systemAmbient, folder: join(folder, 'store') })).stop();
 });
 
 describe('one role by hand', () => {

@@ -11,7 +11,7 @@ import { createConnection } from 'node:net';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { type Clock, systemClock } from '../clock.ts';
+import { type Ambient, after, type Clock } from '../clock.ts';
 import { CODES, type Code, Failure } from '../errors.ts';
 import { prepareStore } from '../store/prepare.ts';
 import { placeOf } from './place.ts';
@@ -19,7 +19,7 @@ import { placeOf } from './place.ts';
 export const ROLES = ['control', 'gateway', 'verifier', 'worker'] as const;
 export type Role = (typeof ROLES)[number];
 
-export interface SuperviseOptions {
+export interface SuperviseOptions extends Ambient {
   /** Data folder. */
   readonly folder: string;
   readonly configFile: string;
@@ -29,7 +29,6 @@ export interface SuperviseOptions {
   readonly roles?: readonly Role[];
   /** For WRITGATE_…DATABASE_URL; nothing of it reaches the roles. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
-  readonly clock?: Clock;
   /** What a person may want to read: a role's own words, and what happens to it. */
   readonly onLine: (role: Role | 'supervisor', line: string) => void;
 }
@@ -70,8 +69,8 @@ export const isServed = (folder: string): Promise<boolean> =>
   });
 
 export function supervise(options: SuperviseOptions): Supervised {
-  const { folder, configFile, listen, onLine } = options;
-  const { roles = ROLES, environment = process.env, clock = systemClock } = options;
+  const { folder, configFile, listen, onLine, clock, random } = options;
+  const { roles = ROLES, environment = process.env } = options;
   const children = new Map<Role, ChildProcess>();
   const deaths = new Map<Role, number[]>();
   const pausing = new AbortController();
@@ -156,9 +155,9 @@ export function supervise(options: SuperviseOptions): Supervised {
   function stopAll(failure: Failure | null): Promise<void> {
     stopping ??= (async () => {
       pausing.abort();
-      await Promise.all([end(children.get('worker')), end(children.get('verifier'))]);
-      await end(children.get('gateway'));
-      await end(children.get('control'));
+      await Promise.all([end(children.get('worker'), clock), end(children.get('verifier'), clock)]);
+      await end(children.get('gateway'), clock);
+      await end(children.get('control'), clock);
       await stopStore();
       tellEnded(failure);
     })();
@@ -166,7 +165,7 @@ export function supervise(options: SuperviseOptions): Supervised {
   }
 
   async function startStore(): Promise<void> {
-    const { cluster } = await prepareStore({ folder, environment });
+    const { cluster } = await prepareStore({ folder, environment, clock, random });
     // A cluster that somebody else started, or that roles of another supervisor use, is not ours to stop.
     if (cluster?.started && roles.length === ROLES.length) stopStore = () => cluster.stop();
   }
@@ -198,12 +197,12 @@ function failureOf(role: Role, said: Said | null, how: string): Failure {
 }
 
 /** Asks a child to end by closing its stdin and SIGTERM, and insists after a while. */
-function end(child: ChildProcess | undefined): Promise<void> {
+function end(child: ChildProcess | undefined, clock: Clock): Promise<void> {
   if (!child || child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
   return new Promise((resolve) => {
-    const timer = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
+    const inTime = after(clock, KILL_AFTER_MS, () => child.kill('SIGKILL'));
     child.once('close', () => {
-      clearTimeout(timer);
+      inTime();
       resolve();
     });
     child.stdin?.end();

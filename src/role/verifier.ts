@@ -6,10 +6,9 @@ import { readFile } from 'node:fs/promises';
 import { type Authority, protocolOf } from '../authority/authority.ts';
 import { nameOnSystem, optionsOf } from '../authority/target.ts';
 import { digestOf } from '../canonical.ts';
-import { systemClock, systemRandom } from '../clock.ts';
-import { type PerformCall, type Runner, startRunner } from '../connector/confinement.ts';
+import type { PerformCall, Runner } from '../connector/confinement.ts';
 import type { Question, Reply, Sighting } from '../connector/contract.ts';
-import { connectPipe, type Handlers, type Listener, listenPipe, type Peer } from '../connector/pipe.ts';
+import type { Handlers, Listener, Peer } from '../connector/pipe.ts';
 import { Failure } from '../errors.ts';
 import { openBox } from '../gateway/box.ts';
 import { openCredentials } from '../gateway/credential.ts';
@@ -23,15 +22,16 @@ import { readKey, readKeyText } from '../trust/key.ts';
 import { judge, type Looked, type LookOrder, signVerification, type VerificationBody } from '../verification/look.ts';
 import { ADDING } from '../writ/tuple.ts';
 import { rawPublicKey } from '../writ/writ.ts';
-import { CATALOGUES, firstSecretPath, PERFORMERS } from './gateway.ts';
+import { CATALOGUES, firstSecretPath } from './gateway.ts';
+import type { Outside } from './outside.ts';
 import { placeOf } from './place.ts';
 
 /** A target may need a moment until a read shows what a write did; after this it is contradicted. */
 const PATIENCE_MS = [0, 150, 600, 1500];
 
-export async function startVerifier(folder: string): Promise<Listener> {
+export async function startVerifier(folder: string, outside: Outside): Promise<Listener> {
+  const { clock, random, network } = outside;
   const place = placeOf(folder);
-  const clock = systemClock;
   let inForce: InForce = await readInForce(folder, clock.now());
   const key = await readKey(folder, 'verifier');
   const boxKey = await readKeyText(folder, 'verifierBox');
@@ -39,13 +39,13 @@ export async function startVerifier(folder: string): Promise<Listener> {
     throw new Failure('authority-invalid', 'this verifier’s key is not the one in the trust root');
   }
   const authority = (): Authority => inForce.authority;
-  const targets = openTargets(PERFORMERS, authority, () => inForce.trustRoot.demo);
+  const targets = openTargets(network.performers, authority, () => inForce.trustRoot.demo);
   const credentials = openCredentials(place.secrets, boxKey, authority, clock);
   const runners = new Map<string, Runner>();
   let control: Peer | null = null;
   const submit: Submit = async (submissions) => {
     if (control === null) {
-      const peer = await connectPipe(place.socket('control'));
+      const peer = await network.connect(place.socket('control'));
       void peer.closed.then(() => {
         if (control === peer) control = null;
       });
@@ -62,7 +62,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
     journal: null,
     seen: () => undefined,
     clock,
-    random: systemRandom,
+    random,
   });
 
   function readerOf(system: string): { perform: PerformCall; runner: Runner } | string {
@@ -87,7 +87,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
     };
     let runner = runners.get(connector.name);
     if (!runner) {
-      runner = startRunner(protocolOf(target));
+      runner = network.startRunner(protocolOf(target));
       runners.set(connector.name, runner);
     }
     return { perform, runner };
@@ -206,7 +206,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
     },
     look: (params) => look((params as { order: LookOrder }).order),
   };
-  const listener = await listenPipe(place.socket('verifier'), handlers);
+  const listener = await network.listen(place.socket('verifier'), handlers);
   return {
     async close() {
       await listener.close();

@@ -13,7 +13,7 @@ import { generateSshKey, parsePrivateKey } from '../../src/approval/private.ts';
 import { signVerdict, type Verdict } from '../../src/approval/request.ts';
 import { type Signer, signSsh } from '../../src/approval/sshsig.ts';
 import { parseTrustRoot } from '../../src/approval/trust-root.ts';
-import { systemClock, systemRandom } from '../../src/clock.ts';
+import { type Ambient, systemAmbient, systemClock } from '../../src/clock.ts';
 import { checkConfig } from '../../src/config.ts';
 import { connectPipe, type Listener, type Peer } from '../../src/connector/pipe.ts';
 import { openPlans, showPlan, showPlans } from '../../src/control/inspect.ts';
@@ -24,6 +24,7 @@ import { sealCredential } from '../../src/gateway/credential.ts';
 import { checkLedger, type LedgerReport } from '../../src/ledger/check.ts';
 import { type Control, startControl } from '../../src/role/control.ts';
 import { readPublicBox, startGateway } from '../../src/role/gateway.ts';
+import { openOutside } from '../../src/role/outside.ts';
 import { type Place, placeOf } from '../../src/role/place.ts';
 import { startVerifier } from '../../src/role/verifier.ts';
 import { startWorker } from '../../src/role/worker.ts';
@@ -182,18 +183,26 @@ export interface World {
   stop(): Promise<void>;
 }
 
-/** @param bounds the envelope's budget, where a test wants it small */
-export async function startWorld(bounds: Bounds = { grants: 80, removals: 20 }): Promise<World> {
+/**
+ * @param bounds the envelope's budget, where a test wants it small
+ * @param ambient by which the roles live; the store's own server and the target live by the machine's
+ */
+export async function startWorld(
+  bounds: Bounds = { grants: 80, removals: 20 },
+  ambient: Ambient = systemAmbient,
+): Promise<World> {
+  const { clock, random } = ambient;
+  const outside = openOutside(ambient);
   const folder = await scratchFolder();
   const place = placeOf(folder);
-  const tokens = { writer: systemRandom(12).toString('hex'), reader: systemRandom(12).toString('hex') };
+  const tokens = { writer: random(12).toString('hex'), reader: random(12).toString('hex') };
   const stateFile = join(folder, 'crm.json');
-  const storing = prepareStore({ folder, environment: {} });
+  const storing = prepareStore({ folder, ...systemAmbient, environment: {} });
   let scim = await startLyingScim(tokens, 0, null, stateFile);
   const { url } = scim;
 
   /* ---- HR ---- */
-  const hrKey = generateSshKey({ random: systemRandom, comment: 'hr' });
+  const hrKey = generateSshKey({ random, comment: 'hr' });
   const exporter = hrKey.publicText.trim().split(' ').slice(0, 2).join(' ');
   const configFile = join(folder, 'writgate.yaml');
   const yaml = configText(url, exporter, bounds);
@@ -207,7 +216,7 @@ export async function startWorld(bounds: Bounds = { grants: 80, removals: 20 }):
   async function exportHr(rows: readonly Row[], ageMs = HOUR): Promise<void> {
     const line = ({ id, name, login, department }: Row) => `${id},${name},${login},${department}\r\n`;
     await writeFile(csv, `id,name,login,department\r\n${rows.map(line).join('')}`);
-    const text = JSON.stringify(await stamp({ path: csv, feed: feed!, asOf: Date.now() - ageMs }));
+    const text = JSON.stringify(await stamp({ path: csv, feed: feed!, asOf: clock.now() - ageMs }));
     const signature = await signSsh({
       signer: parsePrivateKey(hrKey.privateText),
       namespace: NAMESPACE,
@@ -227,8 +236,8 @@ export async function startWorld(bounds: Bounds = { grants: 80, removals: 20 }):
       name: PEOPLE.find((row) => row.id === id)?.name ?? id,
       roles: ['security'],
     })),
-    clock: systemClock,
-    random: systemRandom,
+    clock,
+    random,
   });
   const signers = new Map<string, Signer>();
   for (const { person: id, keyFile } of approvers) signers.set(id, parsePrivateKey(await readFile(keyFile, 'utf8')));
@@ -246,7 +255,7 @@ export async function startWorld(bounds: Bounds = { grants: 80, removals: 20 }):
     const reads = duty === 'read' || duty === 'verify';
     const secret = { kind: 'bearer', token: reads ? tokens.reader : tokens.writer } as const;
     const box = duty === 'verify' ? verifierBox : gatewayBox;
-    const sealed = sealCredential(`crm-${duty}`, secret, { url, ca: null, timeoutMs: 10_000 }, box, systemRandom);
+    const sealed = sealCredential(`crm-${duty}`, secret, { url, ca: null, timeoutMs: 10_000 }, box, random);
     await writeFile(join(place.secrets, `crm-${duty}.sealed`), sealed);
   }
 
@@ -255,10 +264,10 @@ export async function startWorld(bounds: Bounds = { grants: 80, removals: 20 }):
   let control: Control | null = null;
   const roles = new Map<RoleName, Listener>();
   async function start(role: RoleName): Promise<void> {
-    if (role === 'control') roles.set(role, (control = await startControl(folder)));
-    else if (role === 'gateway') roles.set(role, await startGateway(folder, folder));
-    else if (role === 'worker') roles.set(role, await startWorker(folder));
-    else roles.set(role, await startVerifier(folder));
+    if (role === 'control') roles.set(role, (control = await startControl(folder, outside)));
+    else if (role === 'gateway') roles.set(role, await startGateway(folder, folder, outside));
+    else if (role === 'worker') roles.set(role, await startWorker(folder, outside));
+    else roles.set(role, await startVerifier(folder, outside));
   }
   async function halt(...names: readonly RoleName[]): Promise<void> {
     for (const name of names) {
@@ -272,8 +281,8 @@ export async function startWorld(bounds: Bounds = { grants: 80, removals: 20 }):
     if (!control) throw new Error('control is not running');
     return control;
   };
-  const database = openDatabase(store.control as Connection, { maxConnections: 3 });
-  const gatewayDatabase = openDatabase(store.gateway as Connection, { maxConnections: 2 });
+  const database = openDatabase(store.control as Connection, { maxConnections: 3, clock: systemClock });
+  const gatewayDatabase = openDatabase(store.gateway as Connection, { maxConnections: 2, clock: systemClock });
   const keys = { decision: await readKey(folder, 'decision'), log: await readKey(folder, 'log') };
 
   /* ---- the target, looked at directly ---- */

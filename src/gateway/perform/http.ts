@@ -4,6 +4,7 @@
  */
 import { type Dispatcher, Pool } from 'undici';
 import type { Json } from '../../canonical.ts';
+import { deadline } from '../../clock.ts';
 import type { Call, HttpCall, Reply } from '../../connector/contract.ts';
 import { Failure } from '../../errors.ts';
 import type { Address, OpenPerformer, Secret } from './contract.ts';
@@ -20,7 +21,7 @@ const LOOPBACK = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
 type HttpReply = Extract<Reply, { kind: 'http' }>;
 
 /** @throws Failure `wrong-use` for an address that a credential must not be sent to. */
-export const openHttp: OpenPerformer = (address) => {
+export const openHttp: OpenPerformer = (address, { clock }) => {
   const base = readAddress(address);
   const pool = new Pool(base.origin, {
     // A second try is the caller's decision: one request a connection, nothing pipelined, nothing retried.
@@ -34,8 +35,8 @@ export const openHttp: OpenPerformer = (address) => {
     perform: async (call, secret, signal) => {
       const request = readRequest(base, call, secret);
       if ('kind' in request) return request;
-      const limit = AbortSignal.timeout(address.timeoutMs);
-      return send(pool, request, signal ? AbortSignal.any([signal, limit]) : limit, scrubber(secret));
+      const limit = deadline(clock, address.timeoutMs, signal);
+      return send(pool, request, limit.signal, scrubber(secret)).finally(limit.over);
     },
     close: async () => {
       if (!pool.closed && !pool.destroyed) await pool.close();
