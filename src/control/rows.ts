@@ -178,13 +178,13 @@ export async function closePlans(tx: Queryable, tenant: string): Promise<void> {
   );
 }
 
-/** Back from verified to applied, for one more look. The plan opens again with it. */
-export async function moveAgain(db: Queryable, tenant: string, { plan, seq }: ChangeRow, clock: Clock): Promise<void> {
+/** Back from verified to applied, for one more look, which is counted. The plan opens again with it, in one transaction. */
+export async function moveAgain(tx: Queryable, tenant: string, { plan, seq }: ChangeRow, clock: Clock): Promise<void> {
   const at = isoTime(clock.now());
-  await db.query(
-    `update change set stage = 'applied', next_at = $4, updated_at = $4, attempt = 0
+  await tx.query(
+    `update change set stage = 'applied', next_at = $4, updated_at = $4, attempt = 0, rechecks = rechecks + 1
       where tenant = $1 and plan = $2 and seq = $3 and stage = 'verified'`,
     [tenant, plan, seq, at],
   );
-  await db.query(`update plan set state = 'open' where tenant = $1 and number = $2 and state = 'done'`, [tenant, plan]);
+  await tx.query(`update plan set state = 'open' where tenant = $1 and number = $2 and state = 'done'`, [tenant, plan]);
 }

@@ -287,7 +287,7 @@ export async function startWorld(
 
   /* ---- the target, looked at directly ---- */
   const ask = (path: string, init: RequestInit = {}) =>
-    fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${tokens.writer}` } });
+    fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${tokens.writer}`, connection: 'close' } });
   const post = async (path: string, body: unknown): Promise<void> => {
     const answer = await ask(path, { method: 'POST', body: JSON.stringify(body) });
     if (!answer.ok) throw new Error(`the target answered ${answer.status}`);
@@ -339,7 +339,7 @@ export async function startWorld(
       let report: LedgerReport | null = null;
       // The newest entries are published a moment after they were sealed.
       for (let look = 0; look < 40 && !report?.ok; look++) {
-        if (report) await systemClock.sleep(50);
+        if (report) await clock.sleep(50);
         report = await checkLedger({
           folder: place.ledger,
           logKey: trustRoot.logKey,
