@@ -26,6 +26,7 @@ import type { Looked, LookOrder } from '../verification/look.ts';
 import { ed25519PublicKey } from '../writ/writ.ts';
 import type { Outside } from './outside.ts';
 import { type Place, placeOf } from './place.ts';
+import { openSequencer } from './sequencer.ts';
 
 export interface Control {
   readonly world: World;
@@ -46,16 +47,19 @@ export async function startControl(folder: string, outside: Outside): Promise<Co
   const inForce = await readInForce(folder, clock.now());
   const { tenant } = inForce.authority;
   const logVerifier = parseVerifier(inForce.trustRoot.logKey);
-  const log = await openLog({
-    folder: place.ledger,
-    origin: logVerifier.name,
-    signer: createSigner(logVerifier.name, await readKey(folder, 'log')),
-    head: databaseHead(database, tenant),
-    disk: storage.disk,
-    clock,
-    random,
-    publishPauseMs: 250,
-  });
+  const signer = createSigner(logVerifier.name, await readKey(folder, 'log'));
+  const openLedger = async (): Promise<Log> =>
+    openLog({
+      folder: place.ledger,
+      origin: logVerifier.name,
+      signer,
+      head: databaseHead(database, tenant),
+      disk: storage.disk,
+      clock,
+      random,
+      publishPauseMs: 250,
+    });
+  const log = await openSequencer(openLedger, clock, (line) => console.error(line));
 
   /* ---- the ledger, for the other roles and for our own outbox ---- */
   const handlers: Handlers = {

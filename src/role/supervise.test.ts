@@ -202,9 +202,11 @@ describe('what cannot start says why, and leaves nothing behind', () => {
 test('the roles end when whoever started them is killed', async () => {
   const script = join(root, 'parent.mjs');
   const module = new URL('../../dist/src/role/supervise.js', import.meta.url).href;
+  const clock = new URL('../../dist/src/clock.js', import.meta.url).href;
   await writeFile(
     script,
     `import { supervise } from ${JSON.stringify(module)};
+import { systemAmbient } from ${JSON.stringify(clock)};
 const supervised = supervise({ ...systemAmbient, folder: ${JSON.stringify(folder)}, configFile: ${JSON.stringify(configFile)}, environment: {}, onLine() {} });
 await supervised.ready;
 console.log('ready');

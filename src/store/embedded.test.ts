@@ -233,9 +233,11 @@ for (const [name, binaries] of await servers()) {
       });
       const script = `
         const { startCluster } = await import(${JSON.stringify(join(folder, 'built/embedded.js'))});
+        const { randomBytes: random } = await import('node:crypto');
+        const clock = { now: () => Date.now(), sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)) };
         const [folder, binaries] = JSON.parse(process.argv[1]);
         try {
-          const cluster = await startCluster({ ...systemAmbient, folder, binaries });
+          const cluster = await startCluster({ clock, random, folder, binaries });
           console.log(JSON.stringify({ uid: (await import('node:fs')).statSync('/proc/' + cluster.pid).uid, host: cluster.host }));
           await cluster.stop();
         } catch (failure) { console.log(JSON.stringify({ code: failure.code, message: failure.message })); }`;

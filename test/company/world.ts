@@ -164,6 +164,13 @@ export interface World {
   halt(...roles: readonly RoleName[]): Promise<void>;
   /** The offline checker over the whole ledger. */
   ledger(): Promise<LedgerReport>;
+  /** The PostgreSQL server under both databases. */
+  readonly store: {
+    readonly superuser: Connection;
+    /** As an administrator ends it: every session is cut. */
+    stop(): Promise<void>;
+    start(): Promise<void>;
+  };
   /** A connection of one's own to the gateway's socket. */
   door(): Promise<Peer>;
   readonly crm: {
@@ -260,7 +267,7 @@ export async function startWorld(
   }
 
   /* ---- the roles ---- */
-  const store = await storing;
+  let store = await storing;
   let control: Control | null = null;
   const roles = new Map<RoleName, Listener>();
   async function start(role: RoleName): Promise<void> {
@@ -328,6 +335,13 @@ export async function startWorld(
       if (request === null) throw new Error(`${name} asks for no signature`);
       const armored = await signVerdict(signer(id), verdict, request.bytes);
       await sign(world, Number(name.slice(1)), { person: id, verdict, armored, reason: null });
+    },
+    store: {
+      superuser: store.cluster!.superuser,
+      stop: async () => store.cluster?.stop(),
+      async start() {
+        store = await prepareStore({ folder, ...systemAmbient, environment: {} });
+      },
     },
     halt,
     async restart(...names) {
