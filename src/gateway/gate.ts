@@ -282,7 +282,7 @@ export function openGate(world: GateWorld): Gate {
     return perform(writ, leaf, {
       connector: connectorName,
       callDigest: digestOf(classified.call),
-      execute: async (wasLost) => {
+      execute: async (wasLost, sending) => {
         const secret = await world.credentials.of(connector);
         let forwarded = classified.call;
         let firstSecret: string | null = null;
@@ -290,6 +290,7 @@ export function openGate(world: GateWorld): Gate {
           firstSecret = world.random(18).toString('base64url');
           forwarded = catalogue.withSecret(forwarded, firstSecret);
         }
+        sending();
         const reply = await world.targets.perform(connector.on, forwarded, secret);
         const made = stateOf(reply) === 'done';
         if ((made || reply.kind === 'lost') && firstSecret !== null) {
@@ -329,7 +330,7 @@ export function openGate(world: GateWorld): Gate {
   async function perform(
     writ: Held,
     leaf: Leaf,
-    act: { connector: string; callDigest: Digest; execute: (wasLost: boolean) => Promise<Reply> },
+    act: { connector: string; callDigest: Digest; execute: (wasLost: boolean, sending: () => void) => Promise<Reply> },
   ): Promise<Reply> {
     const { planDigest, body } = writ.open;
     const spent = await world.spender.spend({
@@ -350,7 +351,12 @@ export function openGate(world: GateWorld): Gate {
       attempt: spent.attempt,
       people: writ.people ?? [],
     };
-    const sealed = await world.scribe.write('gateway.intent', refs, intent, { mayWait: ADDING.has(leaf.effect) });
+    const sealed = await world.scribe
+      .write('gateway.intent', refs, intent, { mayWait: ADDING.has(leaf.effect) })
+      .catch((thrown: unknown) => ({
+        ok: false as const,
+        why: thrown instanceof Failure ? thrown.message : String(thrown),
+      }));
     if (!sealed.ok) {
       await world.spender.settle({
         planDigest,
@@ -362,15 +368,21 @@ export function openGate(world: GateWorld): Gate {
     }
     const before = world.clock.now();
     let reply: Reply;
+    let isSent = false;
+    const sending = () => {
+      isSent = true;
+    };
     try {
-      reply = await act.execute(spent.wasLost);
+      reply = await act.execute(spent.wasLost, sending);
     } catch (thrown) {
-      // Nothing was sent: a performer answers with a reply, whatever the network does.
-      reply = { kind: 'down', message: thrown instanceof Failure ? thrown.message : 'the gateway met a defect' };
+      // Before it was sent nothing can have happened. After it, the target has answered, and we could not write down whom
+      // it made: the same change comes again.
+      const message = thrown instanceof Failure ? thrown.message : 'the gateway met a defect';
+      reply = { kind: isSent ? 'lost' : 'down', message };
     }
     const tookMs = world.clock.now() - before;
     await world.spender.settle({ planDigest, seq: leaf.seq, state: stateOf(reply), reply });
-    await world.scribe.write('gateway.outcome', refs, { ...summary(reply), tookMs }, { mayWait: false });
+    await world.scribe.write('gateway.outcome', refs, { ...summary(reply), tookMs }, { mayWait: false, isMade: true });
     return reply;
   }
 

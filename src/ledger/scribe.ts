@@ -35,12 +35,14 @@ export interface Scribe {
   /**
    * @param mayWait true: without a seal it did not happen (`ok: false`). false: revoking never waits for the log's
    * health; what cannot be sealed now is journalled and submitted later.
+   * @param isMade it is about something that has happened already: when not even the journal takes it, it is kept in
+   * memory until that does, and whoever writes is not held up. @throws otherwise what the journal throws
    */
   write(
     kind: string,
     refs: Readonly<Record<string, string>>,
     body: unknown,
-    options: { readonly mayWait: boolean },
+    options: { readonly mayWait: boolean; readonly isMade?: boolean },
   ): Promise<Sealed>;
   /** Submits what was journalled. */
   catchUp(): Promise<number>;
@@ -89,10 +91,12 @@ export function openScribe(world: {
     return placed.map(({ index }) => index);
   }
 
+  /** What has happened and stands nowhere yet. */
+  const unkept: Submission[] = [];
   const submitOne = groupCommit<Submission, number>(seal, { maxBatch: 256, gather: { ms: 2, clock } });
 
   return {
-    async write(kind, refs, body, { mayWait }) {
+    async write(kind, refs, body, { mayWait, isMade = false }) {
       const { entry, ...rest } = sealEntry({
         kind,
         at: clock.now(),
@@ -109,12 +113,19 @@ export function openScribe(world: {
       } catch (thrown) {
         const why = `the ledger cannot seal now: ${(thrown as Error).message}`;
         if (mayWait || journal === null) return { ok: false, why };
-        await journal.add(submission);
+        await journal.add(submission).catch((cause) => {
+          if (!isMade) throw cause;
+          unkept.push(submission);
+        });
         return { ok: true, index: null };
       }
     },
     async catchUp() {
       if (journal === null) return 0;
+      for (let first = unkept[0]; first; first = unkept[0]) {
+        await journal.add(first);
+        unkept.shift();
+      }
       const waiting = await journal.take();
       if (waiting.length === 0) return 0;
       await seal(waiting.map(({ entry, body, salt }) => ({ entry, body, salt })));
