@@ -101,6 +101,10 @@ export const openDisk = (random: Random): Disk => ({
     try {
       await handle.writeFile(bytes);
       if (durability === 'durable') await handle.sync();
+    } catch (error) {
+      // Where the disk is full, what is left of each try would keep it so.
+      await rm(temporary, { force: true });
+      throw error;
     } finally {
       await handle.close();
     }

@@ -232,11 +232,9 @@ export async function openLog(
     stop(
       error instanceof Failure && hasCode(error, 'ledger-fenced')
         ? error
-        : new Failure(
-            'ledger-stopped',
-            `the ledger stopped at entry ${tree.size}: ${step} failed (${words(error)}); start again`,
-            { cause: error },
-          ),
+        : new Failure('ledger-stopped', `the ledger stopped at entry ${tree.size}: ${step} failed (${words(error)})`, {
+            cause: error,
+          }),
     );
 
   function nextBatch(): Waiting[] {

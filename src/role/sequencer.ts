@@ -19,16 +19,20 @@ const LONGEST_PAUSE_MS = 5_000;
 export async function openSequencer(open: () => Promise<Log>, clock: Clock, say: (line: string) => void): Promise<Log> {
   let log = await open();
   let mending: Promise<void> | null = null;
+  let why = '';
   const closing = new AbortController();
 
   /** Lets the stopped log go and opens another on the same folder, again and again. */
   async function mend(stopped: Failure): Promise<void> {
-    say(stopped.message);
+    why = stopped.message;
+    say(why);
     await log.close().catch(() => undefined);
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 2)) {
       await clock.sleep(pauseMs, closing.signal);
       try {
-        log = await open();
+        const opened = await open();
+        if (closing.signal.aborted) return await opened.close();
+        log = opened;
         say(`the ledger goes on at entry ${log.size}`);
         return;
       } catch (thrown) {
@@ -42,8 +46,7 @@ export async function openSequencer(open: () => Promise<Log>, clock: Clock, say:
 
   /** Does it on the log of this moment. What fails because the log has stopped fails, and mends it. */
   async function on<T>(act: (log: Log) => Promise<T>): Promise<T> {
-    if (mending)
-      throw new Failure('ledger-stopped', 'the ledger is being opened again after it had to stop; try again');
+    if (mending) throw new Failure('ledger-stopped', why);
     const used = log;
     try {
       return await act(used);

@@ -193,14 +193,17 @@ export interface World {
 /**
  * @param bounds the envelope's budget, where a test wants it small
  * @param ambient by which the roles live; the store's own server and the target live by the machine's
+ * @param prepare what has to be in the data folder before anything begins in it
  */
 export async function startWorld(
   bounds: Bounds = { grants: 80, removals: 20 },
   ambient: Ambient = systemAmbient,
+  prepare: (folder: string) => Promise<void> = async () => {},
 ): Promise<World> {
   const { clock, random } = ambient;
   const outside = openOutside(ambient);
   const folder = await scratchFolder();
+  await prepare(folder);
   const place = placeOf(folder);
   const tokens = { writer: random(12).toString('hex'), reader: random(12).toString('hex') };
   const stateFile = join(folder, 'crm.json');
@@ -350,6 +353,7 @@ export async function startWorld(
     },
     async ledger() {
       await held().settle();
+      await held().log.published();
       let report: LedgerReport | null = null;
       // The newest entries are published a moment after they were sealed.
       for (let look = 0; look < 40 && !report?.ok; look++) {

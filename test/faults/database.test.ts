@@ -94,6 +94,15 @@ async function allIsDoneOnce(): Promise<void> {
     expect(line).toBe(`${login}: ${wanted()}`);
   }
   expect(await world.run()).toMatchObject({ moved: 0 });
+  // What happened while nothing could be written down is said a moment later.
+  await until('every outcome is in the ledger', async () => {
+    const missing = await world.database.query(
+      `select c.plan, c.seq from change c where c.stage = 'verified'
+          and not exists (select 1 from ledger_entry e where e.kind = 'gateway.outcome'
+                             and e.refs ->> 'change' = 'P' || c.plan || '.' || c.seq)`,
+    );
+    return missing.length === 0;
+  });
 }
 
 describe('in the middle of a run', () => {
