@@ -81,4 +81,7 @@ export function deadline(
   return { signal: signal ? AbortSignal.any([signal, limit.signal]) : limit.signal, over };
 }
 
+/** How far two machines' clocks may lie apart. What is from further ahead is refused: one of them is wrong. */
+export const MAX_SKEW_MS = 5 * 60_000;
+
 export const isoTime = (at: Instant): string => new Date(at).toISOString();

@@ -8,7 +8,7 @@
 import { advance } from '../advance.ts';
 import type { Authority } from '../authority/authority.ts';
 import { canonical } from '../canonical.ts';
-import { type Instant, isoTime } from '../clock.ts';
+import { type Instant, isoTime, MAX_SKEW_MS } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { connectorFor } from '../gateway/scope.ts';
 import { copyLine, type Ingested, ingest, type Settled, settlePersons } from '../identity/ingest.ts';
@@ -214,8 +214,9 @@ async function takeIn(
   // The same bytes under the same rules say nothing new. Judged by what is in this database, in this transaction: a
   // snapshot that was attested and then not taken in, because we died, is no reason to pass over the next.
   const last = await tx.maybe<{ raw_digest: string }>(
-    `select raw_digest from snapshot where tenant = $1 and feed = $2 and verdict = 'accepted' order by received_at desc limit 1`,
-    [tenant, snapshot.feed],
+    `select raw_digest from snapshot where tenant = $1 and feed = $2 and verdict = 'accepted' and as_of <= $3
+      order by as_of desc, received_at desc limit 1`,
+    [tenant, snapshot.feed, isoTime(snapshot.receivedAt + MAX_SKEW_MS)],
   );
   const isNew = rulesChanged || last?.raw_digest !== snapshot.rawDigest;
   await tx.query(

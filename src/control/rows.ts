@@ -40,6 +40,9 @@ const toChange = (row: StoredChange): ChangeRow => ({ ...row, leaf: parseLeaf(ro
 /**
  * Changes that may move now: due, of an open plan, and nothing before them is still on its way. What a person loses is
  * applied before what he gains; an account is made before anything is put on it.
+ *
+ * Only stages with a pause have a time to wait for, and no pause is longer than a day: what is due later than that was
+ * written down before the clock went back.
  */
 export async function readyChanges(
   db: Queryable,
@@ -52,7 +55,9 @@ export async function readyChanges(
   const rows = await db.query<StoredChange>(
     `select c.plan, c.seq, c.leaf, c.stage, c.writ, c.attempt
        from change c join plan p on p.tenant = c.tenant and p.number = c.plan
-      where c.tenant = $1 and c.stage = any($2) and c.next_at <= $3 and p.state = 'open'
+      where c.tenant = $1 and c.stage = any($2) and p.state = 'open'
+        and (c.next_at <= $3 or c.stage in ('planned', 'approved', 'permitted', 'applied')
+             or (c.stage <> 'decided' and c.next_at > $3::timestamptz + interval '25 hours'))
         and (c.stage not in ('approved', 'permitted', 'waiting')
              or (not exists (select 1 from change b
                               where b.tenant = c.tenant and b.plan = c.plan and b.seq = any(c.after)

@@ -10,7 +10,7 @@ import { isAbsolute, join, resolve } from 'node:path';
 import type { request } from 'undici';
 import { checkSshSignature } from '../approval/sshsig.ts';
 import type { Authority, Feed } from '../authority/authority.ts';
-import { type Clock, isoTime } from '../clock.ts';
+import { type Clock, type Instant, isoTime, MAX_SKEW_MS } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { nextCursor } from '../source/json.ts';
 import { type ManifestReading, readManifest } from '../source/manifest.ts';
@@ -107,16 +107,22 @@ async function* readPages(
   throw new Failure('feed-unreadable', `${paging.url} has more than ${MAX_PAGES} pages`);
 }
 
-/** The last accepted snapshot's statement, from the gateway's own database, or null. */
+/**
+ * The last accepted snapshot's statement, from the gateway's own database, or null. Which is last is told by their age,
+ * which never goes back, and not by a clock that may have. One from the future, when the clock was wrong, is none: it
+ * would make all others go backwards until then.
+ */
 export async function lastAccepted(
   database: Database,
   tenant: string,
   feed: string,
   key: KeyObject,
+  now: Instant,
 ): Promise<Statement | null> {
   const row = await database.maybe<{ statement: string }>(
-    `select statement from snapshot where tenant = $1 and feed = $2 and verdict = 'accepted' order by received_at desc limit 1`,
-    [tenant, feed],
+    `select statement from snapshot where tenant = $1 and feed = $2 and verdict = 'accepted' and as_of <= $3
+      order by as_of desc, received_at desc limit 1`,
+    [tenant, feed, isoTime(now + MAX_SKEW_MS)],
   );
   if (!row) return null;
   const check = checkStatement(JSON.parse(row.statement) as SignedStatement, { publicKey: key, tenant, feed });
@@ -151,7 +157,7 @@ export async function fetchFeed(world: FeedWorld, name: string): Promise<Snapsho
       return feed.asOf.header === undefined ? null : (headers.get(feed.asOf.header.toLowerCase()) ?? null);
     },
     folder: join(world.snapshots, name),
-    previous: await lastAccepted(world.database, tenant, name, world.publicKey),
+    previous: await lastAccepted(world.database, tenant, name, world.publicKey, world.clock.now()),
     clock: world.clock,
     key: world.key,
   });

@@ -16,7 +16,7 @@ import { type Authority, protocolOf } from '../authority/authority.ts';
 import { GATEWAY, ownershipOf, requesterOf } from '../authority/ownership.ts';
 import { entitlementNamed, optionsOf } from '../authority/target.ts';
 import { type Digest, digestOf } from '../canonical.ts';
-import { type Clock, type Instant, isoTime, type Random } from '../clock.ts';
+import { type Clock, type Instant, isoTime, MAX_SKEW_MS, type Random } from '../clock.ts';
 import type { Call, Reply } from '../connector/contract.ts';
 import { type Code, Failure } from '../errors.ts';
 import { isProtected } from '../identity/login.ts';
@@ -170,6 +170,12 @@ export function openGate(world: GateWorld): Gate {
       );
     }
     if (!entry) return refused('writ-expired', `writ ${writId} is not held here: bring it, or it expired`);
+    const early = entry.open.body.issuedAt - world.clock.now();
+    if (early > MAX_SKEW_MS)
+      return refused(
+        'writ-expired',
+        `writ ${writId} is of ${Math.round(early / 1000)} s from now: the clock went back`,
+      );
     const late = world.clock.now() - entry.open.body.expiresAt;
     return late >= 0 ? refused('writ-expired', `writ ${writId} expired ${Math.round(late / 1000)} s ago`) : entry;
   };

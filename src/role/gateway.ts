@@ -193,7 +193,7 @@ export async function startGateway(folder: string, configFolder: string, outside
   const authority = () => inForce.authority;
   const targets = openTargets(network.performers, authority, () => inForce.trustRoot.demo);
   const credentials = openCredentials(place.secrets, boxKey, authority, clock);
-  const snapshots = openSnapshots(database, place.snapshots, authority, publicKeyOf(key));
+  const snapshots = openSnapshots(database, place.snapshots, authority, publicKeyOf(key), clock);
   const bindings = openBindings(
     database,
     authority,
