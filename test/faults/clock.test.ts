@@ -119,7 +119,10 @@ describe('ahead by a year', () => {
 
     clock.move(YEAR);
     const report = await plan();
-    expect(report.feeds[0]).toMatchObject({ verdict: 'stale', findings: [{ code: 'as-of-old' }] });
+    expect(report.feeds[0]).toMatchObject({
+      verdict: 'stale',
+      findings: [{ code: 'as-of-old' }, { code: 'unchanged' }],
+    });
     expect(report.feeds[0]?.findings[0]?.message).toMatch(
       /^as of 2031\S+, 365 d old, limit 26 h; bring a newer export$/,
     );
