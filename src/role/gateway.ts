@@ -4,7 +4,7 @@
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { digestOf, sha256 } from '../canonical.ts';
+import { sha256 } from '../canonical.ts';
 import { isoTime, systemClock, systemRandom } from '../clock.ts';
 import type { Call } from '../connector/contract.ts';
 import {
@@ -43,8 +43,9 @@ import { createWitness } from '../ledger/witness.ts';
 import { openDatabase, packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
 import { readConnection } from '../store/prepare.ts';
-import { type InForce, readInForce } from '../trust/force.ts';
+import type { InForce } from '../trust/force.ts';
 import { publicKeyOf, readKey, readKeyText } from '../trust/key.ts';
+import { believe, databaseMemory } from '../trust/memory.ts';
 import { ed25519PublicKey, rawPublicKey, type Writ } from '../writ/writ.ts';
 import { placeOf } from './place.ts';
 
@@ -60,43 +61,14 @@ export async function startGateway(folder: string, configFolder: string): Promis
 
   const key = await readKey(folder, 'gateway');
   const boxKey = await readKeyText(folder, 'gatewayBox');
-  let inForce: InForce = await believe();
-
-  /** Reads the signed files, and never goes back behind what was in force before. */
-  async function believe(): Promise<InForce> {
-    const rows = await database.query<{ kind: string; serial: number; digest: string }>(
-      'select kind, serial, digest from head',
-    );
-    const headOf = (kind: string) => rows.find((row) => row.kind === kind);
-    const read = await readInForce(folder, clock.now(), headOf('authority')?.serial ?? 0);
-    const trustRoot = digestOf(read.trustRoot);
-    const heads = [
-      // Pinned at the first start: whoever may write in the data folder later does not become its owner by that.
-      ['trust-root', 1, trustRoot],
-      ['roster', read.roster.version, read.roster.digest],
-      ['authority', read.term.serial, read.authorityDigest],
-    ] as const;
-    for (const [kind, serial, digest] of heads) {
-      const known = headOf(kind);
-      if (known && (serial < known.serial || (serial === known.serial && digest !== known.digest))) {
-        throw new Failure(
-          'authority-invalid',
-          `${kind} ${serial} is not the ${kind} ${known.serial} that was in force here before`,
-        );
+  const memory = databaseMemory(database);
+  const readSigned = (): Promise<InForce> =>
+    believe(folder, clock.now(), memory, ({ trustRoot }) => {
+      if (rawPublicKey(key) !== trustRoot.gatewayKey) {
+        throw new Failure('authority-invalid', 'this gateway’s key is not the one in the trust root');
       }
-    }
-    if (rawPublicKey(key) !== read.trustRoot.gatewayKey) {
-      throw new Failure('authority-invalid', 'this gateway’s key is not the one in the trust root');
-    }
-    for (const [kind, serial, digest] of heads) {
-      await database.query(
-        `insert into head (tenant, kind, serial, digest) values ($1, $2, $3, $4)
-         on conflict (tenant, kind) do update set serial = excluded.serial, digest = excluded.digest where head.serial < excluded.serial`,
-        [read.authority.tenant, kind, serial, digest],
-      );
-    }
-    return read;
-  }
+    });
+  let inForce = await readSigned();
 
   /* ---- the ledger: written through control's sequencer, witnessed here ---- */
   const logKey = parseVerifier(inForce.trustRoot.logKey);
@@ -259,7 +231,7 @@ export async function startGateway(folder: string, configFolder: string): Promis
   const handlers = (connection: Connection): Handlers => ({
     ping: () => ({ role: 'gateway', authority: inForce.term.serial }),
     reload: async () => {
-      inForce = await believe();
+      inForce = await readSigned();
       subjects = openSubjects(inForce.authority, snapshots);
       return { authority: inForce.term.serial };
     },
