@@ -154,6 +154,8 @@ export const Entitlement = z
     on: name,
     group: z.string().optional(),
     role: z.string().optional(),
+    /** The target's own id of the group (SCIM). Without it the gateway keeps to the one that it found first. */
+    id: z.string().min(1).max(200).optional(),
     privilege: z.enum(PRIVILEGES),
     owner: personId.optional(),
     maxFor: duration.optional(),

@@ -191,6 +191,10 @@ export function openGate(world: GateWorld): Gate {
       name = onSystem === null ? null : entitlementNamed(authority, system, onSystem);
       if (name === null)
         return refused('out-of-scope', `${onSystem ?? 'that group'} on ${system} is no configured entitlement`);
+      if ('ref' in entitlement && onSystem !== null) {
+        const why = await world.bindings.strange(name, { system, name: onSystem, id: entitlement.ref }, connector);
+        if (why !== null) return refused('out-of-scope', why);
+      }
     }
     return {
       system,

@@ -278,7 +278,7 @@ export async function startWorld(bounds: Bounds = { grants: 80, removals: 20 }):
 
   /* ---- the target, looked at directly ---- */
   const ask = (path: string, init: RequestInit = {}) =>
-    fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${tokens.writer}` } });
+    fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${tokens.writer}`, connection: 'close' } });
   const post = async (path: string, body: unknown): Promise<void> => {
     const answer = await ask(path, { method: 'POST', body: JSON.stringify(body) });
     if (!answer.ok) throw new Error(`the target answered ${answer.status}`);
