@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Planned, PlanShown, PlanSummary, Ran, Status } from '../../src/api/contract.ts';
 import { parsePrivateKey } from '../../src/approval/private.ts';
 import { signVerdict } from '../../src/approval/request.ts';
+import { deliver } from '../../src/cli/delivery.ts';
 import type { Session } from '../../src/cli/session.ts';
 import { Failure } from '../../src/errors.ts';
 import { companyOn, DAY_ONE, DAY_TWO, type Employee, LEAVER } from './exports.ts';
@@ -114,6 +115,19 @@ export async function tell(stage: Stage): Promise<void> {
   say(
     `            ${verified(settled.plans)} changes verified; the movers lost first what they had to lose (${losing.map(({ plan }) => plan).join(', ')})`,
   );
+
+  // What the gateway made for a new account opens with the help desk's key alone, and once.
+  const before = new Set((await companyOn(DAY_ONE)).map(({ employee_id }) => employee_id));
+  const newcomer = spring.find(({ employee_id }) => !before.has(employee_id));
+  const account = { system: 'crm', login: newcomer?.['email']?.toLowerCase() ?? '' };
+  const where = { folder: stage.folder, configFile: join(stage.folder, 'writgate.yaml') };
+  await deliver(where, account, undefined, ({ login, subject, name, secret }) =>
+    say(
+      `delivered   first password of ${login} (${name}, ${subject?.feed}:${subject?.key}) on crm, ${secret.length} characters, opened with the help desk’s key`,
+    ),
+  );
+  const twice = await deliver(where, account, undefined, () => undefined).catch((thrown: unknown) => thrown);
+  expect(twice instanceof Failure && twice.code === 'not-found', 'a first password is delivered once');
 
   chapter('A leaver, and a target that lies');
   await systems.lie('keeps-account');

@@ -29,6 +29,7 @@ import type { Catalogue, Classified } from './catalogue/contract.ts';
 import type { Credentials } from './credential.ts';
 import type { Subject } from './envelope.ts';
 import { checkBound, checkEnvelope, checkEvidence, type EnvelopeFacts } from './envelope.ts';
+import type { FirstSecret, FirstSecrets } from './first-secret.ts';
 import { checkScope } from './scope.ts';
 import type { Spender } from './spend.ts';
 import type { Targets } from './target.ts';
@@ -50,8 +51,7 @@ export interface GateWorld {
   readonly spender: Spender;
   readonly scribe: Scribe;
   readonly subjectOf: (leaf: Leaf, now: Instant) => Promise<Subject>;
-  /** Keeps a new account's first secret until it is delivered, and tells the verifier, who will present it again. */
-  readonly keepFirstSecret: (system: string, login: string, secret: string) => Promise<void>;
+  readonly firstSecrets: FirstSecrets;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -289,16 +289,14 @@ export function openGate(world: GateWorld): Gate {
       execute: async (wasLost) => {
         const secret = await world.credentials.of(connector);
         let forwarded = classified.call;
-        let firstSecret: string | null = null;
+        let first: FirstSecret | null = null;
         if (classified.wantsSecret) {
-          firstSecret = world.random(18).toString('base64url');
-          forwarded = catalogue.withSecret(forwarded, firstSecret);
+          first = await world.firstSecrets.make(leaf);
+          forwarded = catalogue.withSecret(forwarded, first.secret);
         }
         const reply = await world.targets.perform(connector.on, forwarded, secret);
         const made = stateOf(reply) === 'done';
-        if ((made || reply.kind === 'lost') && firstSecret !== null) {
-          await world.keepFirstSecret(leaf.system, leaf.object, firstSecret);
-        }
+        if (made || reply.kind === 'lost') await first?.keep();
         // Taken, and an earlier attempt of this very change got no answer: then that one made it. Taken otherwise, it is
         // somebody else's, and only people can say whose.
         if (leaf.effect === 'create' && leaf.subject !== null && (made || (wasLost && isTaken(reply)))) {

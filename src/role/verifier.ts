@@ -24,7 +24,7 @@ import { believe, fileMemory } from '../trust/memory.ts';
 import { judge, type Looked, type LookOrder, signVerification, type VerificationBody } from '../verification/look.ts';
 import { ADDING } from '../writ/tuple.ts';
 import { rawPublicKey } from '../writ/writ.ts';
-import { CATALOGUES, firstSecretPath, PERFORMERS } from './gateway.ts';
+import { CATALOGUES, firstSecretPath, PERFORMERS, publishBox } from './gateway.ts';
 import { placeOf } from './place.ts';
 
 /** A target may need a moment until a read shows what a write did; after this it is contradicted. */
@@ -43,6 +43,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
       }
     });
   let inForce = await readSigned();
+  await publishBox(folder, 'verifier', boxKey, key);
   const authority = (): Authority => inForce.authority;
   const targets = openTargets(PERFORMERS, authority, () => inForce.trustRoot.demo);
   const credentials = openCredentials(place.secrets, boxKey, authority, clock);

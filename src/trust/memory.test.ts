@@ -5,11 +5,17 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { parsePrivateKey } from '../approval/private.ts';
 import { configTemplate } from '../cli/template.ts';
 import { systemClock, systemRandom } from '../clock.ts';
+import { generateBoxKey } from '../gateway/box.ts';
 import { demoGenesis } from './genesis.ts';
 import { believe, fileMemory } from './memory.ts';
 import { approveAuthority, readProposal } from './propose.ts';
 
-const CONFIG = configTemplate({ tenant: 'acme', owner: '100', expires: '2099-01-01' });
+const CONFIG = configTemplate({
+  tenant: 'acme',
+  owner: '100',
+  delivery: generateBoxKey().publicKey,
+  expires: '2099-01-01',
+});
 const PEOPLE = ['901', '902', '903'].map((person) => ({ person, name: person, roles: ['security'] }));
 
 let root: string;

@@ -17,6 +17,8 @@ import { digestOf, sha256 } from '../../src/canonical.ts';
 import { systemRandom } from '../../src/clock.ts';
 import type { Attributes } from '../../src/connector/contract.ts';
 import { connectPipe, type Handlers, type Listener, listenPipe, type Peer } from '../../src/connector/pipe.ts';
+import { generateBoxKey, openBox } from '../../src/gateway/box.ts';
+import { openDelivery } from '../../src/gateway/first-secret.ts';
 import { accountAttributes } from '../../src/identity/account.ts';
 import { parseCheckpoint } from '../../src/ledger/checkpoint.ts';
 import { openEntry } from '../../src/ledger/entry.ts';
@@ -634,10 +636,93 @@ describe('what control gets beyond the envelope', () => {
     expect(result).toBe('outside-envelope');
   });
 
-  // HOLE: src/role/gateway.ts `firstSecret`: every peer of the socket may ask, and control and the worker are peers.
-  test.fails('the first secret of a new account', async () => {
-    const answer = await outcome(() => door.request('firstSecret', { system: 'crm', login: 'mia' }));
-    expect(['wrong-use', 'not-approved', 'out-of-scope', 'token-refused']).toContain(answer);
+  describe('first secrets', () => {
+    const account = { system: 'crm', login: 'mia' };
+    const fetched = async () => ((await door.request('firstSecret', account)) as { sealed: string }).sealed;
+    /** Everything in the data folder that could be a key, and the people's besides. */
+    const privateKeys = () =>
+      readdirSync(world.folder, { recursive: true, encoding: 'utf8' })
+        .filter((path) => path.endsWith('.key'))
+        .map((path) => readFileSync(join(world.folder, path), 'utf8'));
+
+    test('the first secret of a new account', async () => {
+      const sealed = await fetched();
+      const { secret, ...told } = openDelivery(sealed, world.deliveryKey, account);
+      expect(told).toMatchObject({ subject: { feed: 'hr', key: '113' }, name: 'Mia Moll' });
+      expect(secret.length).toBeGreaterThan(20);
+      expect(Buffer.from(sealed, 'base64').includes(secret)).toBe(false);
+      expect(privateKeys().length).toBeGreaterThan(8);
+      for (const key of privateKeys()) expect(() => openBox(sealed, key)).toThrow();
+      const rows = await world.gatewayDatabase.query('select * from first_secret');
+      expect(JSON.stringify(rows)).not.toContain(secret);
+    });
+    test('the first secret of another account in the place of the one that was asked for', async () => {
+      const sealed = await fetched();
+      expect(() => openDelivery(sealed, world.deliveryKey, { ...account, login: 'ada' })).toThrow(
+        expect.objectContaining({ code: 'wrong-use' }),
+      );
+    });
+    test('a first secret done away with by somebody who cannot open it', async () => {
+      const before = await fetched();
+      for (const receipt of ['', 'x', sha256('x'), before]) {
+        expect(await outcome(() => door.request('delivered', { ...account, receipt }))).toBe('wrong-use');
+      }
+      const rows = await world.gatewayDatabase.query<{ receipt: string }>('select receipt from first_secret');
+      for (const { receipt } of rows)
+        expect(await outcome(() => door.request('delivered', { ...account, receipt }))).toBe('wrong-use');
+      expect(await fetched()).toBe(before);
+    });
+    test('the help desk opens it, and then it is gone', async () => {
+      const { receipt } = openDelivery(await fetched(), world.deliveryKey, account);
+      await door.request('delivered', { ...account, receipt });
+      expect(await outcome(fetched)).toBe('not-found');
+    });
+    test('while nobody is named for delivery it waits, and goes to whoever is named by people’s signatures', async () => {
+      const two = [world.signer('102'), world.signer('103')];
+      const enact = async (delivery: string | undefined) => {
+        const next = await nextAuthority(
+          world,
+          (document) => {
+            delete document['delivery'];
+            if (delivery !== undefined) document['delivery'] = delivery;
+          },
+          two,
+        );
+        await writeText(world, 'authority.json', JSON.stringify(next));
+        await door.request('reload', {});
+      };
+      const { delivery } = world.control().world.authority;
+      const oda: Row = { id: '121', name: 'Oda Ott', login: 'oda', department: 'sales' };
+      const hers = { system: 'crm', login: 'oda' };
+      await world.exportHr([...DAY_TWO, oda], HOUR / 1.2);
+      await door.request('fetch', { feed: 'hr' });
+      const attributes = attributesOf(oda);
+      const wish: Wish = { effect: 'create', object: 'oda', key: '121', value: attributes as Record<string, string> };
+      await enact(undefined);
+      expect(await alone(wish, 'crm-grant', () => CALL.create('oda', attributes))()).toBe('done');
+      expect(await outcome(() => door.request('firstSecret', hers))).toBe('credential-missing');
+      await enact(delivery);
+      const { sealed } = (await door.request('firstSecret', hers)) as { sealed: string };
+      const opened = openDelivery(sealed, world.deliveryKey, hers);
+      expect(opened).toMatchObject({ name: 'Oda Ott', subject: { key: '121' } });
+      await door.request('delivered', { ...hers, receipt: opened.receipt });
+    });
+    refuses('a verifier’s key of the attacker’s own, to which first secrets would be sealed', 'down', async () => {
+      const path = join(world.folder, 'verifier.box.pub');
+      const own = readFileSync(path, 'utf8');
+      const mine = generateBoxKey();
+      const noor: Row = { id: '120', name: 'Noor Nau', login: 'noor', department: 'sales' };
+      await world.exportHr([...DAY_TWO, noor], HOUR / 1.5);
+      await door.request('fetch', { feed: 'hr' });
+      const attributes = attributesOf(noor);
+      const wish: Wish = { effect: 'create', object: 'noor', key: '120', value: attributes as Record<string, string> };
+      try {
+        writeFileSync(path, own.replace(/^\S+/, mine.publicKey));
+        return await alone(wish, 'crm-grant', () => CALL.create('noor', attributes))();
+      } finally {
+        writeFileSync(path, own);
+      }
+    });
   });
 
   test('a signed grant whose own end has passed', async () => {

@@ -7,3 +7,7 @@ create table pinned_group (
   at       timestamptz not null,
   primary key (tenant, system, name)
 );
+
+-- A first secret is sealed to whoever the authority names for delivery; the digest of the receipt inside tells that it was
+-- opened. Null: nobody was named yet, and it is sealed to this gateway.
+alter table first_secret add column receipt text;
