@@ -159,6 +159,7 @@ export async function startControl(folder: string): Promise<Control> {
         await ask('gateway', 'admit', { writ });
       },
       own: (writ, seq) => ask('gateway', 'own', { writ, seq }),
+      terminated: () => ask('gateway', 'terminated', {}),
     },
     worker: {
       apply: (connector, writ, task: Task) =>

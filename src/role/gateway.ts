@@ -277,6 +277,7 @@ export async function startGateway(folder: string, configFolder: string): Promis
         refusal: reply.kind === 'refused' ? reply.code : null,
       };
     },
+    terminated: () => spender.terminated(),
     token: (params) => {
       const { connector } = params as { connector: string };
       if (!authority().connectors[connector]) throw new Failure('token-refused', `${connector} is not in the register`);

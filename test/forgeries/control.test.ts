@@ -775,17 +775,56 @@ describe('what control gets beyond the envelope', () => {
     expect(await door.request('own', { writ: id, seq: 1 })).toMatchObject({ ok: false });
   });
 
-  test('a signed termination undone inside the envelope', async () => {
-    const off = await signedWrit(world, {
-      wishes: [{ effect: 'disable', object: 'hana', key: '108', cause: 'exception T2 by 109' }],
-      request: { executors: ['crm-revoke'] },
-      header: { risk: 'removal' },
-      by: ['102', '103'],
-      roster,
+  describe('what people took by their signatures', () => {
+    const off = (login: string, key: string, cause: string) =>
+      signedWrit(world, {
+        wishes: [{ effect: 'disable', object: login, key, cause }],
+        request: { executors: ['crm-revoke'] },
+        header: { risk: 'removal' },
+        by: ['102', '103'],
+        roster,
+      });
+    const on = (login: string, key: string) =>
+      alone({ effect: 'enable', object: login, key }, 'crm-grant', () => CALL.active(user(login), true))();
+
+    test.each([
+      ['a signed termination undone inside the envelope', 'hana', '108', 'exception T2 by 109'],
+      ['a signed termination that control called a leaving', 'ivo', '109', 'left'],
+      ['a signed termination under a name that nobody knows', 'gil', '107', 'Exception\tT2'],
+    ])('%s', async (_, login, key, cause) => {
+      const writ = await off(login, key, cause);
+      expect(await attempt(door, writ, 'crm-revoke', CALL.active(user(login), false))).toBe('done');
+      expect(await on(login, key)).toBe('outside-envelope');
+      expect(await world.crm.user(login)).toMatchObject({ active: false });
     });
-    expect(await attempt(door, off, 'crm-revoke', CALL.active(user('hana'), false))).toBe('done');
-    await alone({ effect: 'enable', object: 'hana', key: '108' }, 'crm-grant', () => CALL.active(user('hana'), true))();
-    expect(await world.crm.user('hana')).toMatchObject({ active: false });
+    test('a new start of the gateway, and a signed adoption, give nothing again', async () => {
+      await world.restart('gateway');
+      door.close();
+      door = await world.door();
+      await door.request('fetch', { feed: 'hr' });
+      await world.crm.post('/Users', { userName: 'hana.old', active: true });
+      const writ = await signedWrit(world, {
+        wishes: [{ effect: 'adopt', object: 'hana.old', key: '108', cause: 'request A2 by 109' }],
+        header: { risk: 'normal' },
+        request: { executors: ['gateway'] },
+        by: ['102', '103'],
+        roster,
+      });
+      const { id } = (await door.request('admit', { writ })) as { id: string };
+      expect(await door.request('own', { writ: id, seq: 1 })).toMatchObject({ ok: true });
+      expect(await on('hana', '108')).toBe('outside-envelope');
+    });
+    test('two people’s signatures give again, and then rules do', async () => {
+      const gains: Wish[] = [{ effect: 'enable', object: 'gil', key: '107', cause: 'birthright everyone' }];
+      const writ = await signedWrit(world, { wishes: gains, header: { risk: 'low' }, by: ['102', '103'], roster });
+      expect(await attempt(door, writ, 'crm-grant', CALL.active(user('gil'), true))).toBe('done');
+      expect(await on('gil', '107')).toBe('done');
+    });
+    test('a leaver whom people took from by the thousand is no such case: the record asked for it', async () => {
+      const writ = await off('lou', '112', 'left');
+      expect(await attempt(door, writ, 'crm-revoke', CALL.active(user('lou'), false))).toBe('done');
+      expect(await door.request('terminated', {})).toEqual(['hr:108', 'hr:109']);
+    });
   });
 
   describe('a group is whoever it was', () => {
