@@ -8,7 +8,7 @@ import { type PerformCall, probeConfinement, type Runner } from '../connector/co
 import type { Call, Observed, Reply, Task } from '../connector/contract.ts';
 import type { Connection, Handlers, Listener, Peer } from '../connector/pipe.ts';
 import { Failure, hasCode } from '../errors.ts';
-import { readInForce } from '../trust/force.ts';
+import { believe, fileMemory } from '../trust/memory.ts';
 import type { Outside } from './outside.ts';
 import { placeOf } from './place.ts';
 
@@ -21,7 +21,8 @@ interface Token {
 export async function startWorker(folder: string, outside: Outside): Promise<Listener> {
   const { clock, network } = outside;
   const place = placeOf(folder);
-  let { authority } = await readInForce(folder, clock.now());
+  const memory = fileMemory(place.memory('worker'));
+  let { authority } = await believe(folder, clock.now(), memory);
   const runners = new Map<string, Runner>();
   const tokens = new Map<string, Token>();
   let gateway: Promise<Peer> | null = null;
@@ -85,7 +86,7 @@ export async function startWorker(folder: string, outside: Outside): Promise<Lis
   const handlers = (connection: Connection): Handlers => ({
     ping: () => ({ role: 'worker', confinement: probeConfinement() }),
     reload: async () => {
-      ({ authority } = await readInForce(folder, clock.now()));
+      ({ authority } = await believe(folder, clock.now(), memory));
       for (const runner of runners.values()) await runner.stop();
       runners.clear();
     },
