@@ -19,6 +19,7 @@ import { leafBytes, parseLeaf, tupleOf } from '../plan/change.ts';
 import { diff } from '../plan/diff.ts';
 import { draft, type LeftAlone, makePlans, type Plan } from '../plan/make.ts';
 import type { Queryable } from '../store/database.ts';
+import { storedJson } from '../store/text.ts';
 import { tupleKey } from '../writ/tuple.ts';
 import { endTerminations } from './ask.ts';
 import { readEvidence } from './decide.ts';
@@ -181,7 +182,7 @@ export async function plan(world: World, options: { progress: Progress }): Promi
   await database.query('insert into planning (tenant, at, report) values ($1, $2, $3) on conflict do nothing', [
     tenant,
     isoTime(startedAt),
-    JSON.stringify(report),
+    storedJson(JSON.stringify(report)),
   ]);
   return report;
 }
@@ -235,7 +236,7 @@ async function takeIn(
       snapshot.records,
       snapshot.rawDigest,
       snapshot.statement,
-      JSON.stringify(snapshot.findings),
+      storedJson(JSON.stringify(snapshot.findings)),
     ],
   );
   let taken: Ingested | null = null;

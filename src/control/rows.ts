@@ -4,6 +4,7 @@ import type { Tree } from '../ledger/tree.ts';
 import { type Leaf, type PlanHeader, parseLeaf, type Stage } from '../plan/change.ts';
 import { treeOf } from '../plan/make.ts';
 import type { Queryable } from '../store/database.ts';
+import { storedJson, storedText } from '../store/text.ts';
 
 export interface ChangeRow {
   readonly plan: number;
@@ -141,7 +142,7 @@ export async function move(
 ): Promise<void> {
   if (steps.length === 0) return;
   const at = isoTime(clock.now());
-  const json = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
+  const json = (value: unknown): string | null => (value === undefined ? null : storedJson(JSON.stringify(value)));
   await tx.query(
     `update change c
         set stage = u.stage, next_at = u.next_at, updated_at = $2,
@@ -166,7 +167,7 @@ export async function move(
       steps.map(({ verification }) => json(verification)),
       steps.map(({ decision }) => json(decision)),
       steps.map(({ attempt }) => attempt ?? null),
-      steps.map(({ note }) => note ?? null),
+      steps.map(({ note }) => (note == null ? null : storedText(note))),
       from,
     ],
   );

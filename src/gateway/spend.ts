@@ -11,6 +11,7 @@ import type { Reply } from '../connector/contract.ts';
 import { type Leaf, privilegeOf, tupleOf, WEIGHT } from '../plan/change.ts';
 import { groupCommit } from '../store/batch.ts';
 import type { Database, Queryable } from '../store/database.ts';
+import { storedJson } from '../store/text.ts';
 import { ADDING, tupleKey } from '../writ/tuple.ts';
 
 export interface Spending {
@@ -244,7 +245,7 @@ export function openSpender(database: Database, authority: () => Authority, cloc
         column(({ planDigest }) => planDigest),
         column(({ seq }) => seq),
         column(({ state }) => state),
-        column(({ reply }) => JSON.stringify(reply)),
+        column(({ reply }) => storedJson(JSON.stringify(reply))),
         isoTime(clock.now()),
       ],
     );

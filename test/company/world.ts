@@ -7,6 +7,7 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { type LIES, startLyingScim } from '../../examples/company/lying-scim.ts';
 import { generateSshKey, parsePrivateKey } from '../../src/approval/private.ts';
@@ -142,6 +143,13 @@ interface ScimState {
   groups: { id: string; displayName: string; members: { value: string }[] }[];
 }
 
+/** What stands before the target. `pass` asks the target and gives its whole answer. */
+export type Between = (
+  request: { readonly method: string; readonly url: string },
+  response: ServerResponse,
+  pass: () => Promise<{ readonly status: number; readonly body: Buffer }>,
+) => void | Promise<void>;
+
 export type RoleName = 'gateway' | 'worker' | 'verifier' | 'control';
 
 export interface World {
@@ -188,6 +196,8 @@ export interface World {
     members(group: string): Promise<readonly string[]>;
     /** A hand at the console of the target. */
     post(path: string, body: unknown): Promise<void>;
+    /** Something else stands at the target's address, with the target behind it; null: the target itself again. */
+    front(between: Between | null): Promise<void>;
     /** The administrator of the target changes what he likes. */
     edit(change: (state: ScimState) => void): Promise<void>;
   };
@@ -213,6 +223,7 @@ export async function startWorld(
   const stateFile = join(folder, 'crm.json');
   const storing = prepareStore({ folder, ...systemAmbient, environment: {} });
   let scim = await startLyingScim(tokens, 0, null, stateFile);
+  let standing: Server | null = null;
   const { url } = scim;
 
   /* ---- HR ---- */
@@ -402,6 +413,36 @@ export async function startWorld(
         return users.filter(({ id }) => ids.includes(id)).map(({ userName }) => userName);
       },
       post,
+      async front(between) {
+        await new Promise<void>((resolve) => {
+          if (!standing) return resolve();
+          standing.close(() => resolve());
+          standing.closeAllConnections();
+        });
+        standing = null;
+        await scim.close();
+        const port = Number(new URL(url).port);
+        if (!between) {
+          scim = await startLyingScim(tokens, port, null, stateFile);
+          return;
+        }
+        scim = await startLyingScim(tokens, 0, null, stateFile);
+        const behind = new URL(scim.url).origin;
+        standing = createServer(async (request, response) => {
+          const chunks: Buffer[] = [];
+          for await (const chunk of request) chunks.push(chunk as Buffer);
+          const { method = 'GET', url: asked = '/' } = request;
+          await between({ method, url: asked }, response, async () => {
+            const answer = await fetch(`${behind}${asked}`, {
+              method,
+              headers: { authorization: request.headers.authorization ?? '' },
+              ...(chunks.length > 0 ? { body: Buffer.concat(chunks) } : {}),
+            });
+            return { status: answer.status, body: Buffer.from(await answer.arrayBuffer()) };
+          });
+        });
+        await new Promise<void>((resolve) => standing?.listen(port, '127.0.0.1', resolve));
+      },
       async edit(change) {
         const kept = JSON.parse(await readFile(stateFile, 'utf8')) as ScimState;
         change(kept);
@@ -414,6 +455,8 @@ export async function startWorld(
     async stop() {
       await halt('worker', 'verifier', 'gateway', 'control');
       await Promise.all([database.close(), gatewayDatabase.close()]);
+      standing?.closeAllConnections();
+      standing?.close();
       await scim.close();
       await store.cluster?.stop();
       await rm(folder, { recursive: true, force: true });
