@@ -251,7 +251,13 @@ async function publish(incoming: string, final: string, signed: SignedStatement)
     await file.close();
   }
   await syncFolder(incoming);
-  await rename(incoming, final);
+  try {
+    await rename(incoming, final);
+  } catch (cause) {
+    // Two fetches within one millisecond say the same: the other was quicker.
+    if (!['ENOTEMPTY', 'EEXIST'].includes((cause as NodeJS.ErrnoException).code ?? '')) throw cause;
+    return rm(incoming, { recursive: true });
+  }
   await syncFolder(join(final, '..'));
 }
 
