@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import type { Status } from '../../src/api/contract.ts';
 import { generateSshKey, parsePrivateKey, writeSshKey } from '../../src/approval/private.ts';
 import { signSsh } from '../../src/approval/sshsig.ts';
+import type { Feed } from '../../src/authority/authority.ts';
 import { drawStatus } from '../../src/cli/draw/status.ts';
 import { COLOURED, PLAIN } from '../../src/cli/draw/text.ts';
 import { terminalFace } from '../../src/cli/face.ts';
@@ -24,7 +25,7 @@ import { packageFolder } from '../../src/store/database.ts';
 import { prepareStore } from '../../src/store/prepare.ts';
 import { demoGenesis } from '../../src/trust/genesis.ts';
 import { companyConfig } from './config.ts';
-import { companyOn, csvOf, DAY_ONE, type Employee } from './exports.ts';
+import { csvOf, type Employee } from './exports.ts';
 import { type Stage, tell, tellAgain } from './story.ts';
 import { type System, startSystems } from './systems.ts';
 
@@ -52,15 +53,22 @@ const chapter = (title: string): void => {
 };
 
 const hrKeyFile = join(folder, 'hr', 'exporter.key');
+/** The feed's contract as writgate.yaml has it, which nobody edits while the story is told. */
+let hrFeed: Feed | undefined;
+
+async function readHrFeed(): Promise<Feed> {
+  const config = checkConfig(await readFile(join(folder, 'writgate.yaml'), 'utf8'), 'writgate.yaml');
+  const feed = config.ok ? config.authority.feeds['hr'] : undefined;
+  if (!feed) throw new Error('the example’s configuration has a feed hr');
+  return feed;
+}
 
 /** What a HR system does at night: writes the file, stamps it, and signs the stamp with its own key. */
 async function exportHr(employees: readonly Employee[], ageMs: number): Promise<void> {
   const path = join(folder, 'hr', 'employees.csv');
   await writeFile(path, csvOf(employees));
-  const config = checkConfig(await readFile(join(folder, 'writgate.yaml'), 'utf8'), 'writgate.yaml');
-  const feed = config.ok ? config.authority.feeds['hr'] : undefined;
-  if (!feed) throw new Error('the example’s configuration has a feed hr');
-  const manifest = await stamp({ path, feed, asOf: systemClock.now() - ageMs, exportedBy: 'hr.acme.example' });
+  hrFeed ??= await readHrFeed();
+  const manifest = await stamp({ path, feed: hrFeed, asOf: systemClock.now() - ageMs, exportedBy: 'hr.acme.example' });
   const bytes = `${JSON.stringify(manifest, null, 2)}\n`;
   const signer = parsePrivateKey(await readFile(hrKeyFile, 'utf8'));
   await writeFile(join(folder, 'hr', 'employees.manifest.json'), bytes);
@@ -78,7 +86,6 @@ async function setUp(systems: readonly System[]): Promise<void> {
   const expires = isoTime(startedAt + 180 * 86_400_000).slice(0, 10);
   const configFile = join(folder, 'writgate.yaml');
   await writeFile(configFile, companyConfig(systems, hr.publicText.trim().split(' ').slice(0, 2).join(' '), expires));
-  await exportHr(await companyOn(DAY_ONE), 3 * 3_600_000);
   await demoGenesis({ folder, configFile, people: APPROVERS, clock: systemClock, random: systemRandom });
   await writeFile(join(folder, 'control', 'api.token'), `${systemRandom(32).toString('base64url')}\n`, { mode: 0o600 });
   await mkdir(join(folder, 'secrets'), { recursive: true, mode: 0o700 });
