@@ -45,8 +45,9 @@ feeds:
 correlate: [employeeId, login]                           # the first exact single match wins; two are a quarantine
 
 targets:
-  crm: { scim: "${url('crm')}", match: userName == person.login }
-  desk: { scim: "${url('desk')}", match: userName == person.login }
+  # settles: one process over its own memory; what was written is what the next read shows, or it was not written.
+  crm: { scim: "${url('crm')}", settles: now, match: userName == person.login }
+  desk: { scim: "${url('desk')}", settles: now, match: userName == person.login }
   pay:
     postgres: ${url('pay')}
     match: rolname == person.login
