@@ -22,7 +22,6 @@ import { readPublicBox } from '../../src/role/gateway.ts';
 import { supervise } from '../../src/role/supervise.ts';
 import { NAMESPACE, stamp } from '../../src/source/manifest.ts';
 import { packageFolder } from '../../src/store/database.ts';
-import { prepareStore } from '../../src/store/prepare.ts';
 import { demoGenesis } from '../../src/trust/genesis.ts';
 import { companyConfig } from './config.ts';
 import { csvOf, type Employee } from './exports.ts';
@@ -116,24 +115,22 @@ async function main(): Promise<void> {
     for (const name of ['hr', 'people', 'control', 'gateway', 'verifier', 'secrets'])
       await rm(join(folder, name), { recursive: true, force: true });
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  // The store is made while the systems start; the roles find it there.
-  const [systems, store] = await Promise.all([
-    startSystems(join(folder, 'systems')),
-    prepareStore({ folder, environment: process.env }),
-  ]);
-  let roles: ReturnType<typeof supervise> | null = null;
+  // All at once: the systems start, the store is made, and the roles load their code until there is what they need.
+  const starting = startSystems(join(folder, 'systems'));
+  const roles = supervise({
+    folder,
+    configFile: join(folder, 'writgate.yaml'),
+    after: starting.then(async ({ list, withoutLdap }) => {
+      const without = withoutLdap === null ? '' : ` (no LDAP: ${withoutLdap})`;
+      say(`systems     ${list.map(({ name }) => name).join(', ')}, each a process of its own${without}`);
+      if (fresh) await setUp(list);
+    }),
+    ...(values.once ? {} : { listen: '127.0.0.1:7400' }),
+    onLine: (role, line) => console.error(`  ${role}: ${line}`),
+  });
   try {
-    say(
-      `systems     ${systems.list.map(({ name }) => name).join(', ')}, each a process of its own${systems.withoutLdap === null ? '' : ` (no LDAP: ${systems.withoutLdap})`}`,
-    );
-    if (fresh) await setUp(systems.list);
-    roles = supervise({
-      folder,
-      configFile: join(folder, 'writgate.yaml'),
-      ...(values.once ? {} : { listen: '127.0.0.1:7400' }),
-      onLine: (role, line) => console.error(`  ${role}: ${line}`),
-    });
     await roles.ready;
+    const systems = await starting;
     say('roles       control, gateway, verifier, worker; separation: none (all run as this user: fine for trying out)');
     const face = terminalFace(interrupted.signal);
     await withSession({ folder, configFile: join(folder, 'writgate.yaml') } as never, face, async (session) => {
@@ -151,8 +148,11 @@ async function main(): Promise<void> {
       await new Promise<void>((done) => interrupted.signal.addEventListener('abort', () => done(), { once: true }));
     }
   } finally {
-    await roles?.stop();
-    await Promise.all([systems.stop(), store.cluster?.started ? store.cluster.stop() : null]);
+    await roles.stop();
+    await starting.then(
+      (systems) => systems.stop(),
+      () => undefined,
+    );
   }
 }
 
