@@ -9,19 +9,19 @@ import { parseArgs } from 'node:util';
 import type { Status } from '../../src/api/contract.ts';
 import { generateSshKey, parsePrivateKey, writeSshKey } from '../../src/approval/private.ts';
 import { signSsh } from '../../src/approval/sshsig.ts';
-import type { Feed } from '../../src/authority/authority.ts';
+import type { Authority, Feed } from '../../src/authority/authority.ts';
 import { drawStatus } from '../../src/cli/draw/status.ts';
 import { COLOURED, PLAIN } from '../../src/cli/draw/text.ts';
 import { terminalFace } from '../../src/cli/face.ts';
 import { withSession } from '../../src/cli/session.ts';
 import { isoTime, systemClock, systemRandom } from '../../src/clock.ts';
-import { checkConfig } from '../../src/config.ts';
 import { Failure } from '../../src/errors.ts';
 import { sealCredential } from '../../src/gateway/credential.ts';
-import { readPublicBox } from '../../src/role/gateway.ts';
+import { readPublicBox } from '../../src/role/place.ts';
 import { supervise } from '../../src/role/supervise.ts';
 import { NAMESPACE, stamp } from '../../src/source/manifest.ts';
 import { packageFolder } from '../../src/store/database.ts';
+import type { SignedAuthority } from '../../src/trust/force.ts';
 import { demoGenesis } from '../../src/trust/genesis.ts';
 import { companyConfig } from './config.ts';
 import { csvOf, type Employee } from './exports.ts';
@@ -52,13 +52,13 @@ const chapter = (title: string): void => {
 };
 
 const hrKeyFile = join(folder, 'hr', 'exporter.key');
-/** The feed's contract as writgate.yaml has it, which nobody edits while the story is told. */
+/** The feed's contract, as it was signed. */
 let hrFeed: Feed | undefined;
 
 async function readHrFeed(): Promise<Feed> {
-  const config = checkConfig(await readFile(join(folder, 'writgate.yaml'), 'utf8'), 'writgate.yaml');
-  const feed = config.ok ? config.authority.feeds['hr'] : undefined;
-  if (!feed) throw new Error('the example’s configuration has a feed hr');
+  const { document } = JSON.parse(await readFile(join(folder, 'authority.json'), 'utf8')) as SignedAuthority;
+  const feed = (JSON.parse(document) as Authority).feeds['hr'];
+  if (!feed) throw new Error('the example’s authority has a feed hr');
   return feed;
 }
 

@@ -10,6 +10,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { request } from 'undici';
 import type { Secret } from '../../src/gateway/perform/contract.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { startCluster } from '../../src/store/embedded.ts';
@@ -121,16 +122,17 @@ async function startScim(
 /** Groups are the administrator's business, not Writgate's: here he makes those that the company uses. */
 async function makeGroups(url: string, token: string, groups: readonly string[]): Promise<void> {
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/scim+json' };
-  const answer = await fetch(`${url}/Groups?count=100`, { headers });
-  const { Resources = [] } = (await answer.json()) as { Resources?: { displayName: string }[] };
+  const answer = await request(`${url}/Groups?count=100`, { headers });
+  const { Resources = [] } = (await answer.body.json()) as { Resources?: { displayName: string }[] };
   for (const displayName of groups) {
     if (Resources.some((group) => group.displayName === displayName)) continue;
-    const made = await fetch(`${url}/Groups`, {
+    const made = await request(`${url}/Groups`, {
       method: 'POST',
       headers,
       body: JSON.stringify({ schemas: ['urn:ietf:params:scim:schemas:core:2.0:Group'], displayName }),
     });
-    if (made.status !== 201) throw new Error(`making the group ${displayName} answered ${made.status}`);
+    await made.body.dump();
+    if (made.statusCode !== 201) throw new Error(`making the group ${displayName} answered ${made.statusCode}`);
   }
 }
 
@@ -219,12 +221,12 @@ export async function startSystems(folder: string): Promise<Systems> {
     list,
     withoutLdap: missing,
     async lie(lie) {
-      const answer = await fetch(desk.lieUrl, {
+      const answer = await request(desk.lieUrl, {
         method: 'POST',
         headers: { authorization: `Bearer ${chosen.tokens.desk.writer}`, 'content-type': 'application/json' },
         body: JSON.stringify({ lie }),
       });
-      if (answer.status !== 204) throw new Error(`the liar answered ${answer.status}`);
+      if (answer.statusCode !== 204) throw new Error(`the liar answered ${answer.statusCode}`);
       if (lie !== null) await writeFile(join(folder, 'lie'), lie);
     },
     async stop() {

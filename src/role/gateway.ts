@@ -2,9 +2,9 @@
  * The gateway role: the only holder of writer credentials. It attests feeds, checks writs, performs calls, spends
  * budgets, cosigns the ledger; and it reads the signed authority for itself.
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { digestOf, sha256 } from '../canonical.ts';
+import { digestOf } from '../canonical.ts';
 import { isoTime, systemClock, systemRandom } from '../clock.ts';
 import type { Call } from '../connector/contract.ts';
 import {
@@ -19,16 +19,10 @@ import { CallShape } from '../connector/shape.ts';
 import { Failure } from '../errors.ts';
 import { openBindings } from '../gateway/binding.ts';
 import { openBox, sealBox } from '../gateway/box.ts';
-import { catalogue as ldapCatalogue } from '../gateway/catalogue/ldap.ts';
-import { catalogue as postgresCatalogue } from '../gateway/catalogue/postgres.ts';
-import { catalogue as scimCatalogue } from '../gateway/catalogue/scim.ts';
 import { openCredentials } from '../gateway/credential.ts';
 import { fetchFeed } from '../gateway/feed.ts';
 import { openGate } from '../gateway/gate.ts';
 import { openJournal } from '../gateway/journal.ts';
-import { openHttp } from '../gateway/perform/http.ts';
-import { openLdap } from '../gateway/perform/ldap.ts';
-import { openSql } from '../gateway/perform/sql.ts';
 import { openSnapshots } from '../gateway/snapshots.ts';
 import { openSpender } from '../gateway/spend.ts';
 import { openSubjects } from '../gateway/subject.ts';
@@ -46,10 +40,8 @@ import { readConnection } from '../store/prepare.ts';
 import { type InForce, readInForce } from '../trust/force.ts';
 import { publicKeyOf, readKey, readKeyText } from '../trust/key.ts';
 import { ed25519PublicKey, rawPublicKey, type Writ } from '../writ/writ.ts';
-import { placeOf } from './place.ts';
-
-export const CATALOGUES = { scim: scimCatalogue, ldap: ldapCatalogue, postgres: postgresCatalogue };
-export const PERFORMERS = { scim: openHttp, ldap: openLdap, postgres: openSql };
+import { firstSecretPath, placeOf, readPublicBox } from './place.ts';
+import { CATALOGUES, PERFORMERS } from './protocol.ts';
 
 export async function startGateway(folder: string, configFolder: string): Promise<Listener> {
   const place = placeOf(folder);
@@ -361,10 +353,3 @@ export async function startGateway(folder: string, configFolder: string): Promis
     },
   };
 }
-
-export const firstSecretPath = (folder: string, system: string, login: string): string =>
-  join(folder, `${sha256(`${system}\u0000${login}`).slice(0, 32)}.sealed`);
-
-/** Public box keys lie beside the trust root: they are no secret, and whoever swaps one gets nothing that opens. */
-export const readPublicBox = async (folder: string, role: 'gateway' | 'verifier'): Promise<string> =>
-  (await readFile(join(folder, `${role}.box.pub`), 'utf8')).trim();

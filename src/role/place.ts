@@ -1,4 +1,5 @@
 /** Where things lie in a data folder, and the sockets of the roles. */
+import { readFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { sha256 } from '../canonical.ts';
@@ -26,3 +27,10 @@ export function placeOf(folder: string): Place {
     socket: (role) => join(sockets, `${role}.sock`),
   };
 }
+
+export const firstSecretPath = (folder: string, system: string, login: string): string =>
+  join(folder, `${sha256(`${system}\u0000${login}`).slice(0, 32)}.sealed`);
+
+/** Public box keys lie beside the trust root: they are no secret, and whoever swaps one gets nothing that opens. */
+export const readPublicBox = async (folder: string, role: 'gateway' | 'verifier'): Promise<string> =>
+  (await readFile(join(folder, `${role}.box.pub`), 'utf8')).trim();

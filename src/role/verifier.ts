@@ -30,8 +30,8 @@ import {
 } from '../verification/look.ts';
 import { ADDING } from '../writ/tuple.ts';
 import { rawPublicKey } from '../writ/writ.ts';
-import { CATALOGUES, firstSecretPath, PERFORMERS } from './gateway.ts';
-import { placeOf } from './place.ts';
+import { firstSecretPath, placeOf } from './place.ts';
+import { CATALOGUES, PERFORMERS } from './protocol.ts';
 
 export async function startVerifier(folder: string): Promise<Listener> {
   const place = placeOf(folder);
