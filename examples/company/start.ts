@@ -4,14 +4,14 @@
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Status } from '../../src/api/contract.ts';
 import { generateSshKey, parsePrivateKey, writeSshKey } from '../../src/approval/private.ts';
 import { signSsh } from '../../src/approval/sshsig.ts';
 import type { Authority, Feed } from '../../src/authority/authority.ts';
 import { drawStatus } from '../../src/cli/draw/status.ts';
-import { COLOURED, PLAIN } from '../../src/cli/draw/text.ts';
+import { COLOURED, PLAIN, wrap } from '../../src/cli/draw/text.ts';
 import { terminalFace } from '../../src/cli/face.ts';
 import { withSession } from '../../src/cli/session.ts';
 import { isoTime, systemClock, systemRandom } from '../../src/clock.ts';
@@ -42,10 +42,11 @@ const folder = resolve(values.folder ?? join(packageFolder(), '.writgate', 'comp
 const paint = process.stdout.isTTY && !process.env['NO_COLOR'] ? COLOURED : PLAIN;
 const startedAt = systemClock.now();
 const times: { readonly title: string; readonly at: number }[] = [];
-const say = (line: string): void =>
-  console.log(
-    `  ${line.replace(/^(REFUSED|LIED|STALE|HELD)/, (word) => paint.warn(word)).replace(/ REFUSED/, (word) => paint.warn(word))}`,
-  );
+/** A line of the story: what happened in the first twelve columns, and the rest beside it. */
+const say = (text: string): void => {
+  const [first = '', ...rest] = wrap(text, '  ', 14);
+  console.log([first.replace(/\b(REFUSED|LIED|STALE|HELD)\b/, (word) => paint.warn(word)), ...rest].join('\n'));
+};
 const chapter = (title: string): void => {
   times.push({ title, at: systemClock.now() });
   console.log(`\n${paint.bold(title)}`);
@@ -159,19 +160,22 @@ async function main(): Promise<void> {
 /** How long each chapter took, and where to look next. */
 function summary(): void {
   const end = systemClock.now();
-  const spans = times.map(
-    ({ title, at }, index) => `${title.toLowerCase()} ${(((times[index + 1]?.at ?? end) - at) / 1000).toFixed(1)} s`,
-  );
-  console.log(`\n${paint.dim(`${spans.join(' · ')} · in all ${((end - startedAt) / 1000).toFixed(1)} s`)}`);
-  const where = '--config .writgate/company/writgate.yaml';
+  const spans = times.map(({ title, at }, index) => ({ title, tookMs: (times[index + 1]?.at ?? end) - at }));
+  const told = [...spans, { title: 'in all', tookMs: end - startedAt }]
+    .filter(({ tookMs }) => tookMs >= 50)
+    .map(({ title, tookMs }) => `${title.toLowerCase()} ${(tookMs / 1000).toFixed(1)} s`);
+  console.log(`\n${paint.dim(wrap(told.join(' · ')).join('\n'))}`);
+  const near = relative(process.cwd(), folder);
+  const data = near.startsWith('..') ? folder : near;
   console.log(`
 Look next
-  npx writgate status ${where}
-  npx writgate person wgietz ${where}        what somebody has, why, by whose approval
-  npx writgate trace P12.4 ${where}          one change, from the raw source line to the read-back
-  npx writgate evidence P9.1 -o e.json ${where}   the same for an auditor
-  npx writgate evidence check e.json --trust-root .writgate/company/trust-root.json
-  npx writgate ledger check ${where}         then edit one byte of .writgate/company/ledger/entries, and again`);
+  export WRITGATE_CONFIG=${join(data, 'writgate.yaml')}
+  npx writgate status                    where everything stands
+  npx writgate person wgietz             what somebody has, why, by whose approval
+  npx writgate trace P12.4               one change, from the raw source line to the read-back
+  npx writgate evidence P9.1 -o e.json   the same for an auditor, who checks it without us:
+  npx writgate evidence check e.json --trust-root ${join(data, 'trust-root.json')}
+  npx writgate ledger check              then edit one byte of ${join(data, 'ledger', 'entries')}, and again`);
 }
 
 main().catch((thrown) => {
