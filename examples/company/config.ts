@@ -46,8 +46,9 @@ correlate: [employeeId, login]                           # the first exact singl
 
 targets:
   # settles: one process over its own memory; what was written is what the next read shows, or it was not written.
-  crm: { scim: "${url('crm')}", settles: now, match: userName == person.login }
-  desk: { scim: "${url('desk')}", settles: now, match: userName == person.login }
+  # timeout: on a busy machine each of these answers a hundred of ours, one after another.
+  crm: { scim: "${url('crm')}", settles: now, timeout: 30s, match: userName == person.login }
+  desk: { scim: "${url('desk')}", settles: now, timeout: 30s, match: userName == person.login }
   pay:
     postgres: ${url('pay')}
     match: rolname == person.login
