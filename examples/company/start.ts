@@ -6,14 +6,14 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Status } from '../../src/api/contract.ts';
+import type { PlanShown, Status } from '../../src/api/contract.ts';
 import { generateSshKey, parsePrivateKey, writeSshKey } from '../../src/approval/private.ts';
 import { signSsh } from '../../src/approval/sshsig.ts';
 import type { Authority, Feed } from '../../src/authority/authority.ts';
 import { drawStatus } from '../../src/cli/draw/status.ts';
 import { COLOURED, PLAIN, wrap } from '../../src/cli/draw/text.ts';
-import { terminalFace } from '../../src/cli/face.ts';
-import { withSession } from '../../src/cli/session.ts';
+import { openProgress, terminalFace } from '../../src/cli/face.ts';
+import { type Session, withSession } from '../../src/cli/session.ts';
 import { isoTime, systemClock, systemRandom } from '../../src/clock.ts';
 import { Failure } from '../../src/errors.ts';
 import { sealCredential } from '../../src/gateway/credential.ts';
@@ -116,32 +116,32 @@ async function main(): Promise<void> {
     for (const name of ['hr', 'people', 'control', 'gateway', 'verifier', 'secrets'])
       await rm(join(folder, name), { recursive: true, force: true });
   await mkdir(folder, { recursive: true, mode: 0o700 });
+  const face = terminalFace(interrupted.signal);
+  const progress = openProgress(face);
+  progress.say('starting systems, store and roles');
   // All at once: the systems start, the store is made, and the roles load their code until there is what they need.
   const starting = startSystems(join(folder, 'systems'));
   const roles = supervise({
     folder,
     configFile: join(folder, 'writgate.yaml'),
-    after: starting.then(async ({ list, withoutLdap }) => {
-      const without = withoutLdap === null ? '' : ` (no LDAP: ${withoutLdap})`;
-      say(`systems     ${list.map(({ name }) => name).join(', ')}, each a process of its own${without}`);
-      if (fresh) await setUp(list);
-    }),
+    after: starting.then(({ list }) => (fresh ? setUp(list) : undefined)),
     ...(values.once ? {} : { listen: '127.0.0.1:7400' }),
     onLine: (role, line) => console.error(`  ${role}: ${line}`),
   });
   try {
-    await roles.ready;
+    await roles.ready.finally(progress.end);
     const systems = await starting;
+    const without = systems.withoutLdap === null ? '' : ` (no LDAP: ${systems.withoutLdap})`;
+    say(`systems     ${systems.list.map(({ name }) => name).join(', ')}, each a process of its own${without}`);
     say('roles       control, gateway, verifier, worker; separation: none (all run as this user: fine for trying out)');
-    const face = terminalFace(interrupted.signal);
     await withSession({ folder, configFile: join(folder, 'writgate.yaml') } as never, face, async (session) => {
       const stage: Stage = { session, systems, folder, signal: interrupted.signal, exportHr, say, chapter };
       await (fresh ? tell(stage) : tellAgain(stage));
       const status = await session.ask<Status>('status');
       chapter('Where everything stands');
       console.log(drawStatus(status, systemClock.now(), paint));
+      await summary(session, status);
     });
-    summary();
     if (!values.once && !interrupted.signal.aborted) {
       console.log(
         `\nThe API listens on http://127.0.0.1:7400 (token: ${join(folder, 'control', 'api.token')}). Ctrl-C stops everything.`,
@@ -157,14 +157,17 @@ async function main(): Promise<void> {
   }
 }
 
-/** How long each chapter took, and where to look next. */
-function summary(): void {
+/** How long each chapter took, and where to look next: at the lie, and at what was true beside it. */
+async function summary(session: Session, status: Status): Promise<void> {
   const end = systemClock.now();
   const spans = times.map(({ title, at }, index) => ({ title, tookMs: (times[index + 1]?.at ?? end) - at }));
   const told = [...spans, { title: 'in all', tookMs: end - startedAt }]
     .filter(({ tookMs }) => tookMs >= 50)
     .map(({ title, tookMs }) => `${title.toLowerCase()} ${(tookMs / 1000).toFixed(1)} s`);
   console.log(`\n${paint.dim(wrap(told.join(' · ')).join('\n'))}`);
+  const lie = status.alarms.find(({ stage }) => stage === 'contradicted')?.change ?? 'P1.1';
+  const { changes } = await session.ask<PlanShown>('planShow', { plan: lie.split('.')[0] ?? lie });
+  const truth = changes.find(({ stage }) => stage === 'verified')?.change ?? lie;
   const near = relative(process.cwd(), folder);
   const data = near.startsWith('..') ? folder : near;
   console.log(`
@@ -172,8 +175,8 @@ Look next
   export WRITGATE_CONFIG=${join(data, 'writgate.yaml')}
   npx writgate status                    where everything stands
   npx writgate person wgietz             what somebody has, why, by whose approval
-  npx writgate trace P12.4               one change, from the raw source line to the read-back
-  npx writgate evidence P9.1 -o e.json   the same for an auditor, who checks it without us:
+  ${`npx writgate trace ${lie}`.padEnd(39)}one change, from the raw source line to the read-back
+  ${`npx writgate evidence ${truth} -o e.json`.padEnd(39)}the same for an auditor, who checks it without us:
   npx writgate evidence check e.json --trust-root ${join(data, 'trust-root.json')}
   npx writgate ledger check              then edit one byte of ${join(data, 'ledger', 'entries')}, and again`);
 }
