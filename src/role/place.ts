@@ -1,5 +1,4 @@
 /** Where things lie in a data folder, and the sockets of the roles. */
-import { readFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { sha256 } from '../canonical.ts';
@@ -11,6 +10,8 @@ export interface Place {
   readonly secrets: string;
   /** First secrets of new accounts, sealed to the verifier, who presents them again after a removal. */
   readonly firstSecrets: string;
+  /** What a role without a database of its own has believed before (`trust/memory.ts`), beside its keys. */
+  readonly memory: (role: 'control' | 'verifier' | 'worker') => string;
   readonly socket: (role: 'control' | 'gateway' | 'verifier' | 'worker' | 'api') => string;
 }
 
@@ -24,13 +25,10 @@ export function placeOf(folder: string): Place {
     snapshots: join(absolute, 'snapshots'),
     secrets: join(absolute, 'secrets'),
     firstSecrets: join(absolute, 'first-secrets'),
+    memory: (role) => join(absolute, role, 'heads.json'),
     socket: (role) => join(sockets, `${role}.sock`),
   };
 }
 
 export const firstSecretPath = (folder: string, system: string, login: string): string =>
   join(folder, `${sha256(`${system}\u0000${login}`).slice(0, 32)}.sealed`);
-
-/** Public box keys lie beside the trust root: they are no secret, and whoever swaps one gets nothing that opens. */
-export const readPublicBox = async (folder: string, role: 'gateway' | 'verifier'): Promise<string> =>
-  (await readFile(join(folder, `${role}.box.pub`), 'utf8')).trim();
