@@ -4,15 +4,17 @@
  * It believes nothing but the keys it is given. It hashes every entry again, compares with what the log signed and the
  * witnesses cosigned, and reads every entry strictly. What it finds it tells; only unusable arguments throw.
  */
-import { type KeyObject, verify } from 'node:crypto';
 import { open, readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import type { Digest } from '../canonical.ts';
 import { Failure } from '../errors.ts';
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
-import { checkBody, type Entry, openEntry, type RoleKeys, signatureOf, splitEntry } from './entry.ts';
-import { parseVerifier, type Verifier } from './note.ts';
+import { checkBody, type Entry, openEntry, type RoleKeys } from './entry.ts';
+import { type Examined, examiner, openExaminers } from './examine.ts';
+import { COSIGNATURE, parseVerifier, type Verifier } from './note.ts';
 import { parseProof } from './proof.ts';
-import { splitEntries, TILE_WIDTH, tilePath, unpackHashes } from './tile.ts';
+import { frameEntries, measureEntries, splitEntries, TILE_WIDTH, tilePath, unpackHashes } from './tile.ts';
 import { checkInclusion, EMPTY_ROOT, Frontier, leafHash } from './tree.ts';
 
 export interface Finding {
@@ -26,6 +28,7 @@ export interface Finding {
     | 'root-differs' // the entries are not those that the log signed
     | 'fork' // the log is not an extension of what it signed or had cosigned before
     | 'witness-quorum' // too few witnesses have cosigned this very checkpoint
+    | 'witness-unknown' // nobody says who the witnesses are
     | 'entry-form' // an entry that is none
     | 'entry-signature' // not signed by the role it says it is by
     | 'proof-form' // the proof is malformed
@@ -39,9 +42,9 @@ export interface TrustedKeys {
   /** The log's vkey; its name is the origin. */
   readonly logKey: string;
   readonly roleKeys: RoleKeys;
-  /** vkeys of type cosignature/v1. */
+  /** vkeys of type cosignature/v1; none: no witness is asked for. */
   readonly witnessKeys?: readonly string[];
-  /** How many distinct witnesses must have cosigned; all of them, unless said otherwise. */
+  /** How many distinct witnesses must have cosigned; all of `witnessKeys`, unless said otherwise. */
   readonly witnessQuorum?: number;
 }
 
@@ -73,32 +76,35 @@ const readText = async (path: string): Promise<string | null> =>
 
 const READ_BYTES = 1024 * 1024;
 
-/** Whole entries in order, valid until the next are read; returns the number of bytes that are left over. */
-async function* readEntries(folder: string, size: number): AsyncGenerator<Buffer[], number, void> {
+/** Whole entries, framed as in a bundle; and, after the last, how many bytes are left over. */
+type Framed = AsyncGenerator<Uint8Array<ArrayBuffer>, number, void>;
+
+async function* readEntries(folder: string, size: number): Framed {
   const file = await open(join(folder, 'entries'), 'r').catch(orNull);
   if (!file) return yield* readBundles(folder, size);
-  const chunk = Buffer.allocUnsafe(READ_BYTES);
   try {
     for (let position = 0; ; ) {
+      // Memory of its own each time: it is given to a thread.
+      const chunk = new Uint8Array(READ_BYTES);
       const { bytesRead } = await file.read(chunk, 0, READ_BYTES, position);
-      const { entries, used } = splitEntries(chunk.subarray(0, bytesRead));
+      const { whole } = measureEntries(chunk.subarray(0, bytesRead));
       // The longest entry fits many times into a chunk: where none is whole, the file ends.
-      if (entries.length === 0) return bytesRead;
-      yield entries;
-      position += used;
+      if (whole === 0) return bytesRead;
+      yield chunk.subarray(0, whole);
+      position += whole;
     }
   } finally {
     await file.close();
   }
 }
 
-async function* readBundles(folder: string, size: number): AsyncGenerator<Buffer[], number, void> {
+async function* readBundles(folder: string, size: number): Framed {
   for (let bundle = 0; bundle * TILE_WIDTH < size; bundle += 1) {
     const width = Math.min(TILE_WIDTH, size - bundle * TILE_WIDTH);
-    const bytes = await readTile(folder, 'entries', bundle, width);
-    const { entries, used } = splitEntries(bytes ?? Buffer.alloc(0), width);
-    yield entries;
-    if (entries.length < width) return (bytes?.length ?? 0) - used;
+    const bytes = new Uint8Array((await readTile(folder, 'entries', bundle, width)) ?? []);
+    const { count, whole } = measureEntries(bytes, width);
+    if (count > 0) yield bytes.subarray(0, whole);
+    if (count < width) return bytes.length - whole;
   }
   return 0;
 }
@@ -117,8 +123,8 @@ const readTile = async (
 async function firstDifference(folder: string, size: number): Promise<number | null> {
   let index = 0;
   let hashes: string[] = [];
-  for await (const entries of readEntries(folder, size)) {
-    for (const entry of entries.slice(0, size - index)) {
+  for await (const framed of readEntries(folder, size)) {
+    for (const entry of splitEntries(Buffer.from(framed.buffer, 0, framed.length), size - index).entries) {
       if (index % TILE_WIDTH === 0) {
         const tile = await readTile(folder, 0, index / TILE_WIDTH, Math.min(TILE_WIDTH, size - index));
         if (!tile) return null;
@@ -145,21 +151,29 @@ export interface LedgerReport {
 
 /** More findings of single entries than this help nobody. */
 const MOST_FINDINGS = 100;
+/** Fewer entries are checked before threads have started. */
+const WORTH_THREADS = 20_000;
+const MOST_THREADS = 8;
 
 /**
  * Checks a whole ledger: from `entries`, or, where the folder is a copy of the static files, from the bundles.
+ * @param options.vouchedWitnesses ask for this many cosignatures of witnesses that the gateway names in the ledger
+ * itself, under its own key (entries `gateway.witness`); for an auditor who knows the gateway’s key and no witness’s.
  * @param options.seen checkpoints kept from earlier, which the log must extend.
  * @param options.progress told how many entries are read, about every 3,000.
+ * @param options.threads 0: this one alone; as many as there are processors, unless said otherwise, for a large ledger.
  * @throws Failure `ledger-key`, `wrong-use` for unusable arguments; file system errors.
  */
 export async function checkLedger(
   options: TrustedKeys & {
     readonly folder: string;
+    readonly vouchedWitnesses?: number;
     readonly seen?: readonly string[];
     readonly progress?: (entries: number) => void;
+    readonly threads?: number;
   },
 ): Promise<LedgerReport> {
-  const { folder, roleKeys, seen = [], progress } = options;
+  const { folder, roleKeys, vouchedWitnesses, seen = [], progress } = options;
   const trust = readKeys(options);
   const findings: Finding[] = [];
   const find = (code: Finding['code'], message: string, index?: number) => {
@@ -173,29 +187,52 @@ export async function checkLedger(
   const earlier = [...(cosigned === null ? [] : [cosigned]), ...seen].map((text) =>
     readCheckpoint('an earlier checkpoint', text, trust, find),
   );
-  if (head) checkQuorum(head, [note, cosigned], trust, find);
 
   // Roots are wanted at the sizes that somebody signed.
   const signed = [head, ...earlier].filter((item) => item !== null);
   const roots = new Map<number, string>([[0, EMPTY_ROOT]]);
   const wanted = new Set(signed.map(({ size }) => size));
   const frontier = new Frontier();
-  const reading = readEntries(folder, head?.size ?? 0);
-  let chunk = await reading.next();
-  for (; !chunk.done; chunk = await reading.next()) {
+  const vouched = new Set<string>();
+  const take = ({ leaves, faults, witnesses }: Examined): void => {
     const first = frontier.size;
-    for (const entry of chunk.value) {
-      frontier.append(leafHash(entry));
+    for (let at = 0; at < leaves.length; at += 64) {
+      frontier.append(leaves.slice(at, at + 64) as Digest);
       if (wanted.has(frontier.size)) roots.set(frontier.size, frontier.root());
     }
-    await checkEntries(chunk.value, first, roleKeys, find);
+    for (const { place, code, message } of faults) find(code, message, first + place);
+    for (const vkey of witnesses) vouched.add(vkey);
     progress?.(frontier.size);
+  };
+
+  const { threads = (head?.size ?? 0) < WORTH_THREADS ? 0 : Math.min(availableParallelism(), MOST_THREADS) } = options;
+  const examiners = openExaminers(roleKeys, threads);
+  let leftOver = 0;
+  try {
+    const reading = readEntries(folder, head?.size ?? 0);
+    const examining: Promise<Examined>[] = [];
+    let chunk = await reading.next();
+    for (; !chunk.done; chunk = await reading.next()) {
+      const examined = examiners.examine(chunk.value);
+      // Awaited in turn below; until then its failure is nobody’s unhandled one.
+      examined.catch(() => undefined);
+      examining.push(examined);
+      if (examining.length >= examiners.atOnce) take(await examining.shift()!);
+    }
+    for (const examined of examining) take(await examined);
+    leftOver = chunk.value;
+  } finally {
+    await examiners.close();
+  }
+  if (head) {
+    const witnesses = vouchedWitnesses === undefined ? trust : vouchedFor(trust, [...vouched], vouchedWitnesses, find);
+    checkQuorum(head, [note, cosigned], witnesses, find);
   }
 
   const size = frontier.size;
   if (head && size > head.size)
     find('log-long', `${size - head.size} entries after the ${head.size} that the checkpoint covers`);
-  if (chunk.value > 0) find('log-long', `${chunk.value} bytes after entry ${size - 1} are no entry`);
+  if (leftOver > 0) find('log-long', `${leftOver} bytes after entry ${size - 1} are no entry`);
   for (const { size: claimed, root } of signed) {
     const isHead = claimed === head?.size;
     if (claimed > size) find('log-short', `the log signed ${claimed} entries, here are ${size}`);
@@ -210,6 +247,26 @@ export async function checkLedger(
     }
   }
   return { ok: findings.length === 0, size, root: frontier.root(), findings };
+}
+
+/** The witnesses that the gateway names, in place of those that nobody brought. */
+function vouchedFor(trust: Trust, vkeys: readonly string[], quorum: number, find: Find): Trust {
+  const witnesses = vkeys.flatMap((vkey) => {
+    const verifier = tryVerifier(vkey);
+    return verifier?.type === COSIGNATURE ? [verifier] : [];
+  });
+  if (witnesses.length === 0)
+    find('witness-unknown', 'no entry of the gateway names the key of its witness; name it yourself');
+  return { ...trust, witnesses, quorum };
+}
+
+function tryVerifier(vkey: string): Verifier | null {
+  try {
+    return parseVerifier(vkey);
+  } catch (thrown) {
+    if (thrown instanceof Failure) return null;
+    throw thrown;
+  }
 }
 
 type Find = (code: Finding['code'], message: string, index?: number) => void;
@@ -241,36 +298,6 @@ function checkQuorum({ size, root }: Checkpoint, notes: readonly (string | null)
   if (by.size < trust.quorum)
     find('witness-quorum', `${by.size} of ${trust.quorum} witnesses have cosigned the ${size} entries`);
 }
-
-async function checkEntries(entries: readonly Buffer[], first: number, roleKeys: RoleKeys, find: Find): Promise<void> {
-  const pending: Promise<void>[] = [];
-  for (const [position, bytes] of entries.entries()) {
-    const parts = splitEntry(bytes);
-    if (typeof parts === 'string') find('entry-form', parts, first + position);
-    else {
-      const signed = signatureOf(parts);
-      if (signed) pending.push(checkRole(signed, first + position, roleKeys, find));
-    }
-  }
-  await Promise.all(pending);
-}
-
-type Signature = NonNullable<ReturnType<typeof signatureOf>>;
-async function checkRole(
-  { by, text, signature }: Signature,
-  index: number,
-  roleKeys: RoleKeys,
-  find: Find,
-): Promise<void> {
-  for (const key of roleKeys[by] ?? []) if (await verifies(text, key, signature)) return;
-  find('entry-signature', `not signed by a known key of the ${by}`, index);
-}
-
-/** On the thread pool: signatures are what takes time. */
-const verifies = (text: Buffer, key: KeyObject, signature: Buffer): Promise<boolean> =>
-  new Promise((resolve, reject) => {
-    verify(null, text, key, signature, (error, fits) => (error ? reject(error) : resolve(fits)));
-  });
 
 /* ---- one entry ------------------------------------------------------------------------------------------------ */
 
@@ -311,7 +338,8 @@ export async function checkProof(
   if (!checkInclusion({ leafHash: leafHash(bytes), index, size: head.size, proof: hashes, root: head.root })) {
     find('not-included', `the proof does not lead from entry ${index} to the root of the ${head.size}`, index);
   }
-  await checkEntries([bytes], index, roleKeys, find);
+  const { faults } = examiner(roleKeys)(new Uint8Array(frameEntries([bytes])));
+  for (const { code, message } of faults) find(code, message, index);
   if (disclosed && !checkBody(opened.entry, disclosed.body, disclosed.salt)) {
     find('body-differs', 'body and salt are not what the entry commits to', index);
   }

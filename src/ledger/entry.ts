@@ -6,12 +6,13 @@
  *      "signature":"<Ed25519, base64>","tenant":"acme","v":1}
  *
  * in canonical form and on one line. Gateway and verifier sign their entries, so that control, which owns the
- * sequencer, can drop no word of theirs into the log.
+ * sequencer, can drop no word of theirs into the log; several at once under one signature (`joint.ts`).
  */
-import { hash, type KeyObject, sign } from 'node:crypto';
+import { hash, type KeyObject } from 'node:crypto';
 import { canonical, type Digest } from '../canonical.ts';
 import type { Instant, Random } from '../clock.ts';
 import { Failure } from '../errors.ts';
+import { isSignatureLength, LONGEST_SIGNATURE, signTexts } from './joint.ts';
 import { fromBase64 } from './note.ts';
 import { LARGEST_ENTRY } from './tile.ts';
 
@@ -26,7 +27,7 @@ export interface Entry {
   readonly kind: string;
   /** Whom and what it is about: ids of ours, never a name, an address or a login. Not erasable. */
   readonly refs: Readonly<Record<string, string>>;
-  /** Base64, present for gateway and verifier. */
+  /** Base64, present for gateway and verifier: plain, or joint with others. */
   readonly signature?: string;
   readonly tenant: string;
   readonly v: 1;
@@ -47,7 +48,7 @@ const REF = `"[a-z][A-Za-z0-9]{0,31}":${STRING}`;
 const FORM = new RegExp(
   '^(\\{"at":(0|[1-9][0-9]{0,15}),"by":"(control|gateway|verifier)","commitment":"([0-9a-f]{64})",' +
     `"kind":"([a-z][a-z0-9._-]{0,62})","refs":(\\{(?:${REF}(?:,${REF})*)?\\}),)` +
-    '(?:"signature":"([A-Za-z0-9+/]{85}[AQgw]==)",)?("tenant":"([A-Za-z0-9][A-Za-z0-9._-]{0,62})","v":1\\})$',
+    '(?:"signature":"([A-Za-z0-9+/]{86,}={0,2})",)?("tenant":"([A-Za-z0-9][A-Za-z0-9._-]{0,62})","v":1\\})$',
 );
 // No string's end but a key's is followed by a colon, so that this finds keys and nothing inside values.
 const REF_KEY = /"([a-z][A-Za-z0-9]{0,31})":/g;
@@ -62,6 +63,14 @@ function refsAscend(text: string): boolean {
   return true;
 }
 
+/** Base64 in its one spelling, of a length that a signature can have: judged without decoding it. */
+function isSignature(text: string): boolean {
+  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
+  const last = text[text.length - 1 - padding] ?? '';
+  const spelled = padding === 0 || (padding === 1 ? 'AEIMQUYcgkosw048' : 'AQgw').includes(last);
+  return text.length % 4 === 0 && spelled && isSignatureLength((text.length / 4) * 3 - padding);
+}
+
 /** The parts of an entry in its strict form, still as text; a sentence when it has not that form. */
 export function splitEntry(bytes: Buffer): RegExpExecArray | string {
   if (bytes.length > LARGEST_ENTRY) return `an entry has at most ${LARGEST_ENTRY} bytes, this one ${bytes.length}`;
@@ -73,6 +82,7 @@ export function splitEntry(bytes: Buffer): RegExpExecArray | string {
   const [, , at, by, , , refs, signature] = parts;
   if (!refsAscend(refs!)) return 'refs are not sorted or name something twice';
   if (!Number.isSafeInteger(Number(at))) return 'its time is out of range';
+  if (signature !== undefined && !isSignature(signature)) return 'its signature has not the form of one';
   if (by !== 'control' && signature === undefined) return `an entry of the ${by} without its signature`;
   return parts;
 }
@@ -113,12 +123,8 @@ const SALT_BYTES = 16;
 const commit = (salt: Buffer, body: string): Digest =>
   hash('sha256', Buffer.concat([salt, Buffer.from(body)])) as Digest;
 
-/**
- * Makes an entry. `body` is any value with canonical bytes; it and the salt go to the store, the entry to the log.
- * Gateway and verifier give their Ed25519 key as `signWith`.
- * @throws Failure `ledger-entry` when it has no entry's form, `canonical-form` when the body has no canonical bytes.
- */
-export function sealEntry(from: {
+/** What an entry is made of. `body` is any value with canonical bytes; it and the salt go to the store. */
+export interface Saying {
   readonly kind: string;
   readonly at: Instant;
   readonly by: Role;
@@ -126,18 +132,62 @@ export function sealEntry(from: {
   readonly refs: Readonly<Record<string, string>>;
   readonly body: unknown;
   readonly random: Random;
-  readonly signWith?: KeyObject;
-}): { entry: Buffer; body: string; salt: string } {
-  const { kind, at, by, tenant, refs, random, signWith } = from;
+}
+
+/** An entry with body and salt, but for its signature. */
+export interface Draft {
+  readonly unsigned: Omit<Entry, 'signature'>;
+  readonly body: string;
+  readonly salt: string;
+}
+
+export interface SealedEntry {
+  readonly entry: Buffer;
+  readonly body: string;
+  readonly salt: string;
+}
+
+/** With the longest signature there is: what has an entry's form with it has it with every other. */
+const ANY_SIGNATURE = Buffer.alloc(LONGEST_SIGNATURE).toString('base64');
+
+/**
+ * @throws Failure `ledger-entry` when it can be no entry, so that it spoils no batch; `canonical-form` when the body has
+ * no canonical bytes
+ */
+export function draftEntry({ kind, at, by, tenant, refs, random, ...from }: Saying): Draft {
   const body = canonical(from.body);
   const salt = random(SALT_BYTES);
-  const unsigned = { at, by, commitment: commit(salt, body), kind, refs, tenant, v: 1 };
-  const signature = signWith && sign(null, Buffer.from(SIGNED_AS + canonical(unsigned)), signWith).toString('base64');
-  const entry = Buffer.from(canonical(signature ? { ...unsigned, signature } : unsigned));
-  const opened = openEntry(entry);
-  if (!opened.ok) throw new Failure('ledger-entry', `${kind} by ${by}: ${opened.reason}`);
-  return { entry, body, salt: salt.toString('base64') };
+  const unsigned = { at, by, commitment: commit(salt, body), kind, refs, tenant, v: 1 as const };
+  if (by !== 'control') framed(unsigned, ANY_SIGNATURE);
+  return { unsigned, body, salt: salt.toString('base64') };
 }
+
+function framed(unsigned: Draft['unsigned'], signature: string | undefined): Buffer {
+  const entry = Buffer.from(canonical(signature === undefined ? unsigned : { ...unsigned, signature }));
+  const form = splitEntry(entry);
+  if (typeof form === 'string') throw new Failure('ledger-entry', `${unsigned.kind} by ${unsigned.by}: ${form}`);
+  return entry;
+}
+
+/**
+ * Makes entries of drafts. Gateway and verifier give their Ed25519 key; several drafts get one signature together.
+ * @throws Failure `ledger-entry` when one has no entry's form: then none is made.
+ */
+export function sealDrafts(drafts: readonly Draft[], signWith?: KeyObject): SealedEntry[] {
+  const texts = signWith && drafts.map(({ unsigned }) => Buffer.from(SIGNED_AS + canonical(unsigned)));
+  const signatures = texts && signTexts(texts, signWith);
+  return drafts.map(({ unsigned, body, salt }, place) => {
+    const entry = framed(unsigned, signatures?.[place]?.toString('base64'));
+    return { entry, body, salt };
+  });
+}
+
+/**
+ * Makes one entry. @throws Failure `ledger-entry` when it has no entry's form, `canonical-form` when the body has no
+ * canonical bytes.
+ */
+export const sealEntry = ({ signWith, ...saying }: Saying & { readonly signWith?: KeyObject }): SealedEntry =>
+  sealDrafts([draftEntry(saying)], signWith)[0]!;
 
 /** Whether body and salt, from a store that is not trusted, are what the entry commits to. */
 export function checkBody(entry: Entry, body: string, salt: string): boolean {

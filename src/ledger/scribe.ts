@@ -1,12 +1,13 @@
 /**
- * How gateway and verifier write into the ledger: each entry signed with their own key, handed to the sequencer, and
- * held to be sealed only when the checkpoint and the inclusion proof that come back are right.
+ * How gateway and verifier write into the ledger: entries signed with their own key, a batch at once, handed to the
+ * sequencer, and held to be sealed only when the checkpoint and the inclusion proofs that come back are right.
  */
 import type { KeyObject } from 'node:crypto';
 import type { Clock, Random } from '../clock.ts';
 import { groupCommit } from '../store/batch.ts';
 import { openCheckpoint } from './checkpoint.ts';
-import { type Role, sealEntry } from './entry.ts';
+import { type Draft, draftEntry, type Role, sealDrafts } from './entry.ts';
+import { LARGEST_JOINT } from './joint.ts';
 import type { Verifier } from './note.ts';
 import { checkInclusion, leafHash } from './tree.ts';
 
@@ -45,6 +46,8 @@ export interface Scribe {
   /** Submits what was journalled. */
   catchUp(): Promise<number>;
 }
+
+type Tried = { readonly submission: Submission } & ({ readonly index: number } | { readonly why: string });
 
 export interface Journal {
   add(submission: Submission): Promise<void>;
@@ -89,29 +92,28 @@ export function openScribe(world: {
     return placed.map(({ index }) => index);
   }
 
-  const submitOne = groupCommit<Submission, number>(seal, { maxBatch: 256, gatherMs: 2 });
+  /** A batch is signed once, and then either sealed or not: who may not wait journals these very bytes. */
+  async function signAndSeal(drafts: readonly Draft[]): Promise<readonly Tried[]> {
+    const submissions = sealDrafts(drafts, key).map(({ entry, ...rest }) => ({
+      entry: entry.toString('base64'),
+      ...rest,
+    }));
+    try {
+      const indexes = await seal(submissions);
+      return submissions.map((submission, position) => ({ submission, index: indexes[position] as number }));
+    } catch (thrown) {
+      return submissions.map((submission) => ({ submission, why: (thrown as Error).message }));
+    }
+  }
+  const tryOne = groupCommit<Draft, Tried>(signAndSeal, { maxBatch: LARGEST_JOINT, gatherMs: 2 });
 
   return {
     async write(kind, refs, body, { mayWait }) {
-      const { entry, ...rest } = sealEntry({
-        kind,
-        at: clock.now(),
-        by: role,
-        tenant,
-        refs,
-        body,
-        random,
-        signWith: key,
-      });
-      const submission = { entry: entry.toString('base64'), ...rest };
-      try {
-        return { ok: true, index: await submitOne(submission) };
-      } catch (thrown) {
-        const why = `the ledger cannot seal now: ${(thrown as Error).message}`;
-        if (mayWait || journal === null) return { ok: false, why };
-        await journal.add(submission);
-        return { ok: true, index: null };
-      }
+      const tried = await tryOne(draftEntry({ kind, at: clock.now(), by: role, tenant, refs, body, random }));
+      if ('index' in tried) return { ok: true, index: tried.index };
+      if (mayWait || journal === null) return { ok: false, why: `the ledger cannot seal now: ${tried.why}` };
+      await journal.add(tried.submission);
+      return { ok: true, index: null };
     },
     async catchUp() {
       if (journal === null) return 0;
