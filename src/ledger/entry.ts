@@ -78,11 +78,10 @@ export function splitEntry(bytes: Buffer): RegExpExecArray | string {
   // Invalid UTF-8 decodes to U+FFFD; an honest U+FFFD encodes to the same bytes again.
   if (text.includes('\ufffd') && !Buffer.from(text).equals(bytes)) return 'not UTF-8';
   const parts = FORM.exec(text);
-  if (!parts) return 'not in the canonical form of an entry';
+  if (!parts || (parts[7] !== undefined && !isSignature(parts[7]))) return 'not in the canonical form of an entry';
   const [, , at, by, , , refs, signature] = parts;
   if (!refsAscend(refs!)) return 'refs are not sorted or name something twice';
   if (!Number.isSafeInteger(Number(at))) return 'its time is out of range';
-  if (signature !== undefined && !isSignature(signature)) return 'its signature has not the form of one';
   if (by !== 'control' && signature === undefined) return `an entry of the ${by} without its signature`;
   return parts;
 }

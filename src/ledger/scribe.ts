@@ -24,8 +24,10 @@ export interface Placed {
   readonly index: number;
   readonly proof: readonly string[];
 }
+/** @param again they may be sealed already: the answer to an earlier try was lost */
 export type Submit = (
   submissions: readonly Submission[],
+  again: boolean,
 ) => Promise<{ readonly checkpoint: string; readonly placed: readonly Placed[] }>;
 
 export type Sealed =
@@ -69,8 +71,8 @@ export function openScribe(world: {
 }): Scribe {
   const { role, tenant, key, logKey, journal, clock, random } = world;
 
-  async function seal(submissions: readonly Submission[]): Promise<readonly number[]> {
-    const { checkpoint, placed } = await world.submit(submissions);
+  async function seal(submissions: readonly Submission[], again: boolean): Promise<readonly number[]> {
+    const { checkpoint, placed } = await world.submit(submissions, again);
     const opened = openCheckpoint(checkpoint, logKey);
     if (!opened.ok) throw new Error(`the checkpoint does not hold: ${opened.reason}`);
     placed.forEach(({ index, proof }, position) => {
@@ -99,12 +101,23 @@ export function openScribe(world: {
       ...rest,
     }));
     try {
-      const indexes = await seal(submissions);
+      const indexes = await seal(submissions, false);
       return submissions.map((submission, position) => ({ submission, index: indexes[position] as number }));
     } catch (thrown) {
       return submissions.map((submission) => ({ submission, why: (thrown as Error).message }));
     }
   }
+  async function catchUp(): Promise<number> {
+    const waiting = (await journal?.take()) ?? [];
+    if (waiting.length === 0) return 0;
+    await seal(
+      waiting.map(({ entry, body, salt }) => ({ entry, body, salt })),
+      true,
+    );
+    await journal?.remove(waiting.map(({ id }) => id));
+    return waiting.length;
+  }
+  let catching: Promise<number> | null = null;
   const tryOne = groupCommit<Draft, Tried>(signAndSeal, { maxBatch: LARGEST_JOINT, gatherMs: 2 });
 
   return {
@@ -115,13 +128,11 @@ export function openScribe(world: {
       await journal.add(tried.submission);
       return { ok: true, index: null };
     },
-    async catchUp() {
-      if (journal === null) return 0;
-      const waiting = await journal.take();
-      if (waiting.length === 0) return 0;
-      await seal(waiting.map(({ entry, body, salt }) => ({ entry, body, salt })));
-      await journal.remove(waiting.map(({ id }) => id));
-      return waiting.length;
+    catchUp: () => {
+      catching ??= catchUp().finally(() => {
+        catching = null;
+      });
+      return catching;
     },
   };
 }

@@ -110,8 +110,8 @@ export async function startGateway(folder: string, configFolder: string): Promis
     control = peer;
     return peer;
   }
-  const submit: Submit = async (submissions) =>
-    (await (await controlPeer()).request('ledger.submit', { submissions })) as Awaited<ReturnType<Submit>>;
+  const submit: Submit = async (submissions, again) =>
+    (await (await controlPeer()).request('ledger.submit', { submissions, again })) as Awaited<ReturnType<Submit>>;
   const witnessSigner = createSigner(`${logKey.name}/witness`, await readKey(folder, 'witness'), COSIGNATURE);
   const witness = createWitness({
     key: witnessSigner,
