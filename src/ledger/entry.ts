@@ -46,10 +46,13 @@ export type RoleKeys = Readonly<Partial<Record<Role, readonly KeyObject[]>>>;
 const STRING = /"[^"\\\x00-\x1f]*(?:\\(?:["\\bfnrt]|u00(?:0[0-7bef]|1[0-9a-f]))[^"\\\x00-\x1f]*)*"/.source;
 const REF = `"[a-z][A-Za-z0-9]{0,31}":${STRING}`;
 const FORM = new RegExp(
-  '^(\\{"at":(0|[1-9][0-9]{0,15}),"by":"(control|gateway|verifier)","commitment":"([0-9a-f]{64})",' +
-    `"kind":"([a-z][a-z0-9._-]{0,62})","refs":(\\{(?:${REF}(?:,${REF})*)?\\}),)` +
-    '(?:"signature":"([A-Za-z0-9+/]{86,}={0,2})",)?("tenant":"([A-Za-z0-9][A-Za-z0-9._-]{0,62})","v":1\\})$',
+  '^\\{"at":(0|[1-9][0-9]{0,15}),"by":"(control|gateway|verifier)","commitment":"([0-9a-f]{64})",' +
+    `"kind":"([a-z][a-z0-9._-]{0,62})","refs":(\\{(?:${REF}(?:,${REF})*)?\\}),` +
+    '"tenant":"([A-Za-z0-9][A-Za-z0-9._-]{0,62})","v":1\\}$',
 );
+/** Inside a string a quote is escaped, and inside refs no brace stands before a comma: so it is at one place only. */
+const BEFORE_SIGNATURE = '},"signature":"';
+
 // No string's end but a key's is followed by a colon, so that this finds keys and nothing inside values.
 const REF_KEY = /"([a-z][A-Za-z0-9]{0,31})":/g;
 
@@ -63,42 +66,71 @@ function refsAscend(text: string): boolean {
   return true;
 }
 
-/** Base64 in its one spelling, of a length that a signature can have: judged without decoding it. */
-function isSignature(text: string): boolean {
-  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
-  const last = text[text.length - 1 - padding] ?? '';
-  const spelled = padding === 0 || (padding === 1 ? 'AEIMQUYcgkosw048' : 'AQgw').includes(last);
-  return text.length % 4 === 0 && spelled && isSignatureLength((text.length / 4) * 3 - padding);
+/** An entry in its strict form, taken apart and not yet read. */
+export interface Parts {
+  /** Without its signature: what the signature is over. */
+  readonly unsigned: string;
+  readonly at: string;
+  readonly by: Role;
+  readonly commitment: string;
+  readonly kind: string;
+  readonly refs: string;
+  readonly tenant: string;
+  readonly signature: Buffer | null;
 }
 
-/** The parts of an entry in its strict form, still as text; a sentence when it has not that form. */
-export function splitEntry(bytes: Buffer): RegExpExecArray | string {
+/**
+ * The signature cut out; null when what stands in its place has not the form of one. On the bytes, because most of them
+ * are the signature’s, and text is dear.
+ */
+function cutSignature(bytes: Buffer): { unsigned: string; signature: Buffer | null } | null {
+  const before = bytes.indexOf(BEFORE_SIGNATURE, 0, 'latin1');
+  if (before < 0) return { unsigned: bytes.toString(), signature: null };
+  const start = before + BEFORE_SIGNATURE.length;
+  const end = bytes.indexOf('",', start, 'latin1');
+  const signature = end < 0 ? null : fromBase64(bytes.toString('latin1', start, end));
+  if (signature === null || !isSignatureLength(signature.length)) return null;
+  return { unsigned: bytes.toString('utf8', 0, before + 2) + bytes.toString('utf8', end + 2), signature };
+}
+
+/** The parts of an entry in its strict form; a sentence when it has not that form. */
+export function splitEntry(bytes: Buffer): Parts | string {
   if (bytes.length > LARGEST_ENTRY) return `an entry has at most ${LARGEST_ENTRY} bytes, this one ${bytes.length}`;
-  const text = bytes.toString();
+  const cut = cutSignature(bytes);
   // Invalid UTF-8 decodes to U+FFFD; an honest U+FFFD encodes to the same bytes again.
-  if (text.includes('\ufffd') && !Buffer.from(text).equals(bytes)) return 'not UTF-8';
-  const parts = FORM.exec(text);
-  if (!parts || (parts[7] !== undefined && !isSignature(parts[7]))) return 'not in the canonical form of an entry';
-  const [, , at, by, , , refs, signature] = parts;
+  if (cut?.unsigned.includes('\ufffd') && !Buffer.from(bytes.toString()).equals(bytes)) return 'not UTF-8';
+  const found = cut && FORM.exec(cut.unsigned);
+  if (!found) return 'not in the canonical form of an entry';
+  const { unsigned, signature } = cut;
+  const [, at, by, commitment, kind, refs, tenant] = found as unknown as string[];
   if (!refsAscend(refs!)) return 'refs are not sorted or name something twice';
   if (!Number.isSafeInteger(Number(at))) return 'its time is out of range';
-  if (by !== 'control' && signature === undefined) return `an entry of the ${by} without its signature`;
-  return parts;
+  if (by !== 'control' && signature === null) return `an entry of the ${by} without its signature`;
+  return {
+    unsigned,
+    at: at!,
+    by: by as Role,
+    commitment: commitment!,
+    kind: kind!,
+    refs: refs!,
+    tenant: tenant!,
+    signature,
+  };
 }
 
 /** Reads an entry, strictly: other spellings, other members, and unsigned words of gateway or verifier are refused. */
 export function openEntry(bytes: Buffer): OpenedEntry {
   const parts = splitEntry(bytes);
   if (typeof parts === 'string') return { ok: false, reason: parts };
-  const [, , at, by, commitment, kind, refs, signature, , tenant] = parts;
+  const { at, by, commitment, kind, refs, signature, tenant } = parts;
   const entry: Entry = {
     at: Number(at),
-    by: by as Role,
+    by,
     commitment: commitment as Digest,
-    kind: kind!,
-    refs: JSON.parse(refs!),
-    ...(signature === undefined ? {} : { signature }),
-    tenant: tenant!,
+    kind,
+    refs: JSON.parse(refs),
+    ...(signature === null ? {} : { signature: signature.toString('base64') }),
+    tenant,
     v: 1,
   };
   return { ok: true, entry };
@@ -108,14 +140,8 @@ export function openEntry(bytes: Buffer): OpenedEntry {
 const SIGNED_AS = 'writgate/entry/v1\n';
 
 /** Who signed an entry, and what the signature is over: the entry without it. Null when it has none. */
-export function signatureOf(parts: RegExpExecArray): { by: Role; text: Buffer; signature: Buffer } | null {
-  const [, head, , by, , , , signature, tail] = parts;
-  if (signature === undefined) return null;
-  return {
-    by: by as Role,
-    text: Buffer.from(`${SIGNED_AS}${head}${tail}`),
-    signature: Buffer.from(signature, 'base64'),
-  };
+export function signatureOf({ by, unsigned, signature }: Parts): { by: Role; text: Buffer; signature: Buffer } | null {
+  return signature && { by, text: Buffer.from(SIGNED_AS + unsigned), signature };
 }
 
 const SALT_BYTES = 16;

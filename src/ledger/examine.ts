@@ -45,8 +45,8 @@ export function examiner(roleKeys: RoleKeys): Examine {
       if (signed === null) continue;
       if (!checkers.get(signed.by)?.some((check) => check(signed.text, signed.signature))) {
         faults.push({ place, code: 'entry-signature', message: `not signed by a known key of the ${signed.by}` });
-      } else if (parts[5] === 'gateway.witness' && signed.by === 'gateway') {
-        const { witness } = JSON.parse(parts[6]!) as { readonly witness?: string };
+      } else if (parts.kind === 'gateway.witness' && signed.by === 'gateway') {
+        const { witness } = JSON.parse(parts.refs) as { readonly witness?: string };
         if (witness !== undefined) witnesses.push(witness);
       }
     }

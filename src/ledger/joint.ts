@@ -38,60 +38,63 @@ export function signTexts(texts: readonly Buffer[], key: KeyObject): Buffer[] {
 
 /** Whether a signature can have this many bytes. */
 export const isSignatureLength = (bytes: number): boolean =>
-  bytes === SIGNATURE_BYTES ||
-  (bytes > HEAD_BYTES && bytes <= LONGEST_SIGNATURE && (bytes - HEAD_BYTES) % 32 === 0);
+  bytes === SIGNATURE_BYTES || (bytes > HEAD_BYTES && bytes <= LONGEST_SIGNATURE && (bytes - HEAD_BYTES) % 32 === 0);
 
 interface Joint {
   readonly place: number;
   readonly size: number;
-  readonly path: readonly Digest[];
+  /** Hashes from the sibling upwards, 32 bytes each. */
+  readonly path: Buffer;
 }
 
 function readJoint(bytes: Buffer): Joint | null {
   const place = bytes.readUInt16BE(SIGNATURE_BYTES);
   const size = bytes.readUInt16BE(SIGNATURE_BYTES + 2);
   if (size < 2 || size > LARGEST_JOINT || place >= size) return null;
-  const path: Digest[] = [];
-  for (let at = HEAD_BYTES; at < bytes.length; at += 32) path.push(bytes.toString('hex', at, at + 32) as Digest);
-  return { place, size, path };
+  return { place, size, path: bytes.subarray(HEAD_BYTES) };
 }
 
-/** The nodes of one batch that its signature was seen to cover, by level and position. */
-type Known = Map<number, Digest>;
+/** A node that the batch's signature was seen to cover, and the way from it to the root. */
+interface Node {
+  readonly hash: Digest;
+  readonly sibling: Digest;
+  /** The path from its parent's sibling upwards. */
+  readonly above: Buffer;
+}
+/** By level and position. */
+type Known = Map<number, Node>;
 const nodeId = (level: number, position: number): number => level * (LARGEST_JOINT + 1) + position;
 
 /**
- * Climbs from a leaf (RFC 9162 section 2.1.3.2) and hands over every node that it passes. On a node that is known it
- * hashes no more: the way on is the same, and only what stands beside it is compared.
+ * Climbs from a leaf (RFC 9162 section 2.1.3.2) and collects what it passes. On a node that is known it hashes no more:
+ * from there to the root there is but one way, which must be the one that is claimed.
  * @returns the root, `known` where the way joined one that holds, or null where it leads nowhere.
  */
-function climb(leaf: Digest, { place, size, path }: Joint, known: Known, passed: Known): Digest | 'known' | null {
+function climb(leaf: Digest, { place, size, path }: Joint, known: Known, passed: [number, Node][]) {
   let [level, position, last] = [0, place, size - 1];
-  let reached = leaf;
-  let joined = false;
+  let hash = leaf;
   const up = (): void => {
     level += 1;
     position >>= 1;
     last >>= 1;
   };
-  for (const step of path) {
+  for (let at = 0; at < path.length; at += 32) {
     if (last === 0) return null;
-    joined ||= known.get(nodeId(level, position)) === reached;
-    passed.set(nodeId(level, position), reached);
     // At the right edge a node without a sibling is its own parent.
-    if (position === last) while (position % 2 === 0 && position !== 0) up();
+    if (position === last) while (position % 2 === 0) up();
+    const sibling = path.toString('hex', at, at + 32) as Digest;
+    const above = path.subarray(at + 32);
+    const seen = known.get(nodeId(level, position));
+    if (seen?.hash === hash) return seen.sibling === sibling && seen.above.equals(above) ? 'known' : null;
     const onRight = position % 2 === 1;
-    const beside = nodeId(level, onRight ? position - 1 : position + 1);
-    if (joined) {
-      if (known.get(beside) !== step) return null;
-    } else {
-      passed.set(beside, step);
-      reached = onRight ? nodeHash(step, reached) : nodeHash(reached, step);
-    }
+    passed.push(
+      [nodeId(level, position), { hash, sibling, above }],
+      [nodeId(level, onRight ? position - 1 : position + 1), { hash: sibling, sibling: hash, above }],
+    );
+    hash = onRight ? nodeHash(sibling, hash) : nodeHash(hash, sibling);
     up();
   }
-  if (last !== 0) return null;
-  return joined ? 'known' : reached;
+  return last === 0 ? hash : null;
 }
 
 /** Batches whose nodes are remembered: the entries of one lie close together, mixed with those of few others. */
@@ -110,15 +113,16 @@ export function signatureChecker(key: KeyObject): (text: Buffer, signature: Buff
     if (joint === null) return false;
     const batch = `${joint.size} ${plain.toString('latin1')}`;
     const known: Known = batches.get(batch) ?? new Map();
-    const passed: Known = new Map();
+    const passed: [number, Node][] = [];
     const root = climb(leafHash(text), joint, known, passed);
     if (root === null) return false;
-    if (root !== 'known' && !verify(null, signedText(joint.size, root), key, plain)) return false;
+    if (root !== 'known') {
+      if (!verify(null, signedText(joint.size, root), key, plain)) return false;
+      batches.set(batch, known);
+      const [oldest] = batches.keys();
+      if (batches.size > REMEMBERED && oldest !== undefined) batches.delete(oldest);
+    }
     for (const [id, node] of passed) known.set(id, node);
-    batches.delete(batch);
-    batches.set(batch, known);
-    const [oldest] = batches.keys();
-    if (batches.size > REMEMBERED && oldest !== undefined) batches.delete(oldest);
     return true;
   };
 }
