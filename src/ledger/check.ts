@@ -4,7 +4,7 @@
  * It believes nothing but the keys it is given. It hashes every entry again, compares with what the log signed and the
  * witnesses cosigned, and reads every entry strictly. What it finds it tells; only unusable arguments throw.
  */
-import { open, readFile } from 'node:fs/promises';
+import { open, readdir, readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Digest } from '../canonical.ts';
@@ -14,8 +14,9 @@ import { checkBody, type Entry, openEntry, type RoleKeys } from './entry.ts';
 import { type Examined, examiner, openExaminers } from './examine.ts';
 import { COSIGNATURE, parseVerifier, type Verifier } from './note.ts';
 import { parseProof } from './proof.ts';
-import { frameEntries, measureEntries, splitEntries, TILE_WIDTH, tilePath, unpackHashes } from './tile.ts';
-import { checkInclusion, EMPTY_ROOT, Frontier, leafHash } from './tree.ts';
+import { frameEntries, measureEntries, TILE_WIDTH, tilePath } from './tile.ts';
+import { TiledTree } from './tiled.ts';
+import { checkInclusion, EMPTY_ROOT, leafHash } from './tree.ts';
 
 export interface Finding {
   /** The entry it is about, where it is about one. */
@@ -29,6 +30,7 @@ export interface Finding {
     | 'fork' // the log is not an extension of what it signed or had cosigned before
     | 'witness-quorum' // too few witnesses have cosigned this very checkpoint
     | 'witness-unknown' // nobody says who the witnesses are
+    | 'tile-differs' // a static file is not what the entries make it
     | 'entry-form' // an entry that is none
     | 'entry-signature' // not signed by the role it says it is by
     | 'proof-form' // the proof is malformed
@@ -79,15 +81,21 @@ const READ_BYTES = 1024 * 1024;
 /** Whole entries, framed as in a bundle; and, after the last, how many bytes are left over. */
 type Framed = AsyncGenerator<Uint8Array<ArrayBuffer>, number, void>;
 
-async function* readEntries(folder: string, size: number): Framed {
+/** @param bundles is filled with the offsets at which bundles start in the entries file; left empty without that file */
+async function* readEntries(folder: string, size: number, bundles: number[]): Framed {
   const file = await open(join(folder, 'entries'), 'r').catch(orNull);
   if (!file) return yield* readBundles(folder, size);
+  bundles.push(0);
+  let count = 0;
   try {
     for (let position = 0; ; ) {
       // Memory of its own each time: it is given to a thread.
       const chunk = new Uint8Array(READ_BYTES);
       const { bytesRead } = await file.read(chunk, 0, READ_BYTES, position);
-      const { whole } = measureEntries(chunk.subarray(0, bytesRead));
+      const { whole } = measureEntries(chunk.subarray(0, bytesRead), Number.POSITIVE_INFINITY, (end) => {
+        count += 1;
+        if (count % TILE_WIDTH === 0 || count === size) bundles.push(position + end);
+      });
       // The longest entry fits many times into a chunk: where none is whole, the file ends.
       if (whole === 0) return bytesRead;
       yield chunk.subarray(0, whole);
@@ -101,7 +109,7 @@ async function* readEntries(folder: string, size: number): Framed {
 async function* readBundles(folder: string, size: number): Framed {
   for (let bundle = 0; bundle * TILE_WIDTH < size; bundle += 1) {
     const width = Math.min(TILE_WIDTH, size - bundle * TILE_WIDTH);
-    const bytes = new Uint8Array((await readTile(folder, 'entries', bundle, width)) ?? []);
+    const bytes = new Uint8Array((await readTile(folder, tilePath('entries', bundle, width))) ?? []);
     const { count, whole } = measureEntries(bytes, width);
     if (count > 0) yield bytes.subarray(0, whole);
     if (count < width) return bytes.length - whole;
@@ -110,31 +118,52 @@ async function* readBundles(folder: string, size: number): Framed {
 }
 
 /** A partial tile may have been replaced by the full one, of which it is the beginning. */
-const readTile = async (
-  folder: string,
-  level: number | 'entries',
-  index: number,
-  width: number,
-): Promise<Buffer | null> =>
-  (await readFile(join(folder, tilePath(level, index, width))).catch(orNull)) ??
-  (await readFile(join(folder, tilePath(level, index))).catch(orNull));
+const readTile = async (folder: string, path: string): Promise<Buffer | null> =>
+  (await readFile(join(folder, path)).catch(orNull)) ??
+  (await readFile(join(folder, path.replace(/\.p\/\d+$/, ''))).catch(orNull));
 
-/** Where the entries first part from the level-0 tiles; null where these tell nothing. */
-async function firstDifference(folder: string, size: number): Promise<number | null> {
-  let index = 0;
-  let hashes: string[] = [];
-  for await (const framed of readEntries(folder, size)) {
-    for (const entry of splitEntries(Buffer.from(framed.buffer, 0, framed.length), size - index).entries) {
-      if (index % TILE_WIDTH === 0) {
-        const tile = await readTile(folder, 0, index / TILE_WIDTH, Math.min(TILE_WIDTH, size - index));
-        if (!tile) return null;
-        hashes = unpackHashes(tile);
-      }
-      if (leafHash(entry) !== hashes[index % TILE_WIDTH]) return index;
-      index += 1;
+/* ---- the static files, which the entries make ----------------------------------------------------------------- */
+
+interface Difference {
+  readonly path: string;
+  /** Of the first byte that differs; null: the file is missing. */
+  readonly offset: number | null;
+}
+
+/** Where a static file first differs from what it should be; null where it does not. */
+async function differs(folder: string, path: string, bytes: Buffer): Promise<Difference | null> {
+  const found = await readTile(folder, path);
+  if (found === null) return { path, offset: null };
+  // A full tile in place of a partial one goes on after it; anything else that goes on is too long.
+  const same = /\.p\//.test(path) ? found.subarray(0, bytes.length) : found;
+  if (same.equals(bytes)) return null;
+  let offset = 0;
+  while (offset < same.length && same[offset] === bytes[offset]) offset += 1;
+  return { path, offset };
+}
+
+/** The bundles, compared with the entries file. */
+async function* bundleDifferences(
+  folder: string,
+  size: number,
+  bundles: readonly number[],
+): AsyncGenerator<Difference> {
+  const file = await open(join(folder, 'entries'), 'r');
+  try {
+    for (let bundle = 0; bundle * TILE_WIDTH < size && bundle + 1 < bundles.length; bundle += 1) {
+      const [start, end] = [bundles[bundle]!, bundles[bundle + 1]!];
+      const bytes = Buffer.allocUnsafe(end - start);
+      await file.read(bytes, 0, bytes.length, start);
+      const found = await differs(
+        folder,
+        tilePath('entries', bundle, Math.min(TILE_WIDTH, size - bundle * TILE_WIDTH)),
+        bytes,
+      );
+      if (found) yield found;
     }
+  } finally {
+    await file.close();
   }
-  return null;
 }
 
 /* ---- the whole ledger ----------------------------------------------------------------------------------------- */
@@ -184,32 +213,48 @@ export async function checkLedger(
   const note = await readText(join(folder, 'checkpoint'));
   const cosigned = await readText(join(folder, 'checkpoint.cosigned'));
   const head = readCheckpoint('the checkpoint', note, trust, find);
-  const earlier = [...(cosigned === null ? [] : [cosigned]), ...seen].map((text) =>
-    readCheckpoint('an earlier checkpoint', text, trust, find),
-  );
+  const earlier = [
+    ...(cosigned === null ? [] : [readCheckpoint('checkpoint.cosigned', cosigned, trust, find)]),
+    ...seen.map((text) => readCheckpoint('an earlier checkpoint', text, trust, find)),
+  ];
 
   // Roots are wanted at the sizes that somebody signed.
   const signed = [head, ...earlier].filter((item) => item !== null);
   const roots = new Map<number, string>([[0, EMPTY_ROOT]]);
-  const wanted = new Set(signed.map(({ size }) => size));
-  const frontier = new Frontier();
+  const wanted = [...new Set(signed.map(({ size }) => size))].sort((a, b) => a - b);
+  const tree = new TiledTree();
   const vouched = new Set<string>();
-  const take = ({ leaves, faults, witnesses }: Examined): void => {
-    const first = frontier.size;
-    for (let at = 0; at < leaves.length; at += 64) {
-      frontier.append(leaves.slice(at, at + 64) as Digest);
-      if (wanted.has(frontier.size)) roots.set(frontier.size, frontier.root());
+  const hasTiles = (await readdir(join(folder, 'tile')).catch(orNull)) !== null;
+  const differences: Difference[] = [];
+  async function compareTiles(tiles: readonly [path: string, bytes: Buffer][]): Promise<void> {
+    for (const [path, bytes] of tiles) {
+      const found = hasTiles ? await differs(folder, path, bytes) : null;
+      if (found && differences.length < MOST_FINDINGS) differences.push(found);
+      tree.saved(path);
+    }
+  }
+  async function take({ leaves, faults, witnesses }: Examined): Promise<void> {
+    const first = tree.size;
+    const count = leaves.length / 64;
+    const hashes = Array.from({ length: count }, (_, at) => leaves.slice(at * 64, at * 64 + 64) as Digest);
+    const stops = wanted.filter((size) => size > first && size <= first + count);
+    for (const stop of [...stops, first + count]) {
+      tree.commit(tree.grow(hashes.slice(tree.size - first, stop - first)));
+      roots.set(stop, tree.root());
+      if (stop === head?.size) await compareTiles(tree.partials());
+      if (head && stop <= head.size) await compareTiles(tree.unsaved());
     }
     for (const { place, code, message } of faults) find(code, message, first + place);
     for (const vkey of witnesses) vouched.add(vkey);
-    progress?.(frontier.size);
-  };
+    progress?.(tree.size);
+  }
 
   const { threads = (head?.size ?? 0) < WORTH_THREADS ? 0 : Math.min(availableParallelism(), MOST_THREADS) } = options;
   const examiners = openExaminers(roleKeys, threads);
+  const bundles: number[] = [];
   let leftOver = 0;
   try {
-    const reading = readEntries(folder, head?.size ?? 0);
+    const reading = readEntries(folder, head?.size ?? 0, bundles);
     const examining: Promise<Examined>[] = [];
     let chunk = await reading.next();
     for (; !chunk.done; chunk = await reading.next()) {
@@ -217,9 +262,9 @@ export async function checkLedger(
       // Awaited in turn below; until then its failure is nobody’s unhandled one.
       examined.catch(() => undefined);
       examining.push(examined);
-      if (examining.length >= examiners.atOnce) take(await examining.shift()!);
+      if (examining.length >= examiners.atOnce) await take(await examining.shift()!);
     }
-    for (const examined of examining) take(await examined);
+    for (const examined of examining) await take(await examined);
     leftOver = chunk.value;
   } finally {
     await examiners.close();
@@ -229,7 +274,7 @@ export async function checkLedger(
     checkQuorum(head, [note, cosigned], witnesses, find);
   }
 
-  const size = frontier.size;
+  const size = tree.size;
   if (head && size > head.size)
     find('log-long', `${size - head.size} entries after the ${head.size} that the checkpoint covers`);
   if (leftOver > 0) find('log-long', `${leftOver} bytes after entry ${size - 1} are no entry`);
@@ -237,16 +282,38 @@ export async function checkLedger(
     const isHead = claimed === head?.size;
     if (claimed > size) find('log-short', `the log signed ${claimed} entries, here are ${size}`);
     else if (roots.get(claimed) !== root) {
-      const index = (isHead ? await firstDifference(folder, claimed) : null) ?? undefined;
-      const where = index === undefined ? '' : `; the first that differs from the tiles is ${index}`;
+      const index = isHead ? firstDifferent(differences) : undefined;
+      const where =
+        index === undefined
+          ? ''
+          : `; the first that differs from the tiles is ${index}, in ${bundles.length > 0 ? 'entries' : tilePath('entries', Math.floor(index / TILE_WIDTH))}`;
       find(
         isHead ? 'root-differs' : 'fork',
         `the first ${claimed} entries have the root ${roots.get(claimed)}, signed was ${root}${where}`,
         index,
       );
+    } else if (isHead) {
+      // The entries are those that were signed: whatever differs from them is at fault itself.
+      if (hasTiles && bundles.length > 0)
+        for await (const found of bundleDifferences(folder, claimed, bundles)) differences.push(found);
+      for (const { path, offset } of differences)
+        find(
+          'tile-differs',
+          offset === null ? `${path} is missing` : `${path} is not what the entries make it, from byte ${offset}`,
+        );
     }
   }
-  return { ok: findings.length === 0, size, root: frontier.root(), findings };
+  return { ok: findings.length === 0, size, root: tree.root(), findings };
+}
+
+/** The first entry that is another one than the tiles of the lowest level say. */
+function firstDifferent(differences: readonly Difference[]): number | undefined {
+  const indexes = differences.flatMap(({ path, offset }) => {
+    const [, groups] = /^tile\/0\/([x0-9/]+)/.exec(path) ?? [];
+    if (groups === undefined || offset === null) return [];
+    return Number(groups.replace(/[x/]/g, '')) * TILE_WIDTH + Math.floor(offset / 32);
+  });
+  return indexes.length === 0 ? undefined : Math.min(...indexes);
 }
 
 /** The witnesses that the gateway names, in place of those that nobody brought. */

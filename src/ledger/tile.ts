@@ -37,8 +37,15 @@ export function frameEntries(entries: readonly Buffer[]): Buffer {
   return bytes;
 }
 
-/** How many framed entries there are, at most `most`, and how many bytes they take. */
-export function measureEntries(bytes: Uint8Array, most = Number.POSITIVE_INFINITY): { count: number; whole: number } {
+/**
+ * How many framed entries there are, at most `most`, and how many bytes they take.
+ * @param ended told of each where it ends
+ */
+export function measureEntries(
+  bytes: Uint8Array,
+  most = Number.POSITIVE_INFINITY,
+  ended?: (end: number) => void,
+): { count: number; whole: number } {
   let count = 0;
   let whole = 0;
   while (count < most && whole + 2 <= bytes.length) {
@@ -46,6 +53,7 @@ export function measureEntries(bytes: Uint8Array, most = Number.POSITIVE_INFINIT
     if (end > bytes.length) break;
     whole = end;
     count += 1;
+    ended?.(end);
   }
   return { count, whole };
 }

@@ -197,7 +197,9 @@ export async function startGateway(folder: string, configFolder: string): Promis
     random,
   });
   // The trust root pins the gateway's key; with it the gateway says, once for each start, which key it witnesses with.
-  void scribe.write('gateway.witness', {}, { witness: formatVerifier(witnessSigner.verifier) }, { mayWait: false });
+  // In the refs as well, so that whoever has but the ledger and that trust root knows whose cosignature to ask for.
+  const witnessKey = formatVerifier(witnessSigner.verifier);
+  void scribe.write('gateway.witness', { witness: witnessKey }, { witness: witnessKey }, { mayWait: false });
   const catchUp = setInterval(() => void scribe.catchUp().catch(() => 0), 2_000);
   catchUp.unref();
 
