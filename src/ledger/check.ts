@@ -109,18 +109,22 @@ async function* readEntries(folder: string, size: number, bundles: number[]): Fr
 async function* readBundles(folder: string, size: number): Framed {
   for (let bundle = 0; bundle * TILE_WIDTH < size; bundle += 1) {
     const width = Math.min(TILE_WIDTH, size - bundle * TILE_WIDTH);
-    const bytes = new Uint8Array((await readTile(folder, tilePath('entries', bundle, width))) ?? []);
+    const tile = await readTile(folder, tilePath('entries', bundle, width));
+    const bytes = new Uint8Array(tile?.bytes ?? []);
     const { count, whole } = measureEntries(bytes, width);
     if (count > 0) yield bytes.subarray(0, whole);
-    if (count < width) return bytes.length - whole;
+    if (count < width || (bytes.length > whole && !tile?.goesOn)) return bytes.length - whole;
   }
   return 0;
 }
 
-/** A partial tile may have been replaced by the full one, of which it is the beginning. */
-const readTile = async (folder: string, path: string): Promise<Buffer | null> =>
-  (await readFile(join(folder, path)).catch(orNull)) ??
-  (await readFile(join(folder, path.replace(/\.p\/\d+$/, ''))).catch(orNull));
+/** A partial tile may have been replaced by the full one, of which it is the beginning: then `goesOn`. */
+async function readTile(folder: string, path: string): Promise<{ bytes: Buffer; goesOn: boolean } | null> {
+  const own = await readFile(join(folder, path)).catch(orNull);
+  if (own) return { bytes: own, goesOn: false };
+  const full = await readFile(join(folder, path.replace(/\.p\/\d+$/, ''))).catch(orNull);
+  return full && { bytes: full, goesOn: true };
+}
 
 /* ---- the static files, which the entries make ----------------------------------------------------------------- */
 
@@ -134,8 +138,7 @@ interface Difference {
 async function differs(folder: string, path: string, bytes: Buffer): Promise<Difference | null> {
   const found = await readTile(folder, path);
   if (found === null) return { path, offset: null };
-  // A full tile in place of a partial one goes on after it; anything else that goes on is too long.
-  const same = /\.p\//.test(path) ? found.subarray(0, bytes.length) : found;
+  const same = found.goesOn ? found.bytes.subarray(0, bytes.length) : found.bytes;
   if (same.equals(bytes)) return null;
   let offset = 0;
   while (offset < same.length && same[offset] === bytes[offset]) offset += 1;
