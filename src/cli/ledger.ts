@@ -53,7 +53,9 @@ export const addLedger: AddCommand = (program, face) => {
         ? { vouchedWitnesses: Math.max(1, witnessQuorum) }
         : { witnessKeys: [options.witness] }),
       progress: (entries) => progress.say(`${entries} entries checked`),
-    }).finally(progress.end);
+    })
+      .catch(unreadable)
+      .finally(progress.end);
     answer(face, options, { ...report, demo }, ({ ok, size, root: hash, findings }) =>
       [
         ...findings.map(({ index, code, message }) =>
@@ -74,6 +76,12 @@ export const addLedger: AddCommand = (program, face) => {
     if (!report.ok) exitWith(5);
   });
 };
+
+/** A file that the system refuses to read is neither a good ledger nor a defect of ours. */
+function unreadable(thrown: NodeJS.ErrnoException): never {
+  if (thrown.syscall === undefined) throw thrown;
+  throw new Failure('wrong-use', `the ledger cannot be read: ${thrown.message}`, { cause: thrown });
+}
 
 const readText = (path: string): Promise<string> =>
   readFile(path, 'utf8').catch((cause) => {
