@@ -13,6 +13,8 @@ import { parseLeaf } from '../plan/change.ts';
 import { type Place, placeOf } from '../role/place.ts';
 import { type Database, openDatabase, packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
+import type { InForce } from '../trust/force.ts';
+import { keepAuthority } from '../trust/kept.ts';
 import { collectEvidence } from './bundle.ts';
 import { checkEvidence } from './check.ts';
 import { controlSources } from './collect.ts';
@@ -96,7 +98,7 @@ beforeAll(async () => {
   await Promise.all([
     writeFile(join(place.folder, 'trust-root.json'), trustRoot),
     writeFile(join(place.folder, 'roster.json'), JSON.stringify([genesisSigned])),
-    writeFile(join(place.folder, 'authority.json'), JSON.stringify(signedForce)),
+    keepAuthority(place.folder, { term: JSON.parse(signedForce.term), signed: signedForce } as InForce),
   ]);
 });
 afterAll(async () => {

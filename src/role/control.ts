@@ -22,6 +22,7 @@ import { type Database, openDatabase, packageFolder } from '../store/database.ts
 import { migrate } from '../store/migrate.ts';
 import { readConnection } from '../store/prepare.ts';
 import { readInForce } from '../trust/force.ts';
+import { keepAuthority } from '../trust/kept.ts';
 import { readKey } from '../trust/key.ts';
 import type { Looked, LookOrder } from '../verification/look.ts';
 import { ed25519PublicKey } from '../writ/writ.ts';
@@ -45,6 +46,7 @@ export async function startControl(folder: string): Promise<Control> {
   const database = openDatabase(await readConnection(folder, 'control'), { maxConnections: 16 });
   await migrate(database, join(packageFolder(), 'src', 'store', 'control'), 'control');
   const inForce = await readInForce(folder, clock.now());
+  await keepAuthority(folder, inForce);
   const { tenant } = inForce.authority;
   const logVerifier = parseVerifier(inForce.trustRoot.logKey);
   const log = await openLog({

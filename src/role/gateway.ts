@@ -200,6 +200,13 @@ export async function startGateway(folder: string, configFolder: string): Promis
   // In the refs as well, so that whoever has but the ledger and that trust root knows whose cosignature to ask for.
   const witnessKey = formatVerifier(witnessSigner.verifier);
   void scribe.write('gateway.witness', { witness: witnessKey }, { witness: witnessKey }, { mayWait: false });
+  void sayForce();
+  /** Under which authority and roster it judges from now on: an auditor asks for old ones by this. */
+  async function sayForce(): Promise<void> {
+    const { authorityDigest, roster, term } = inForce;
+    const refs = { authority: authorityDigest, roster: roster.digest };
+    await scribe.write('gateway.force', refs, { ...refs, serial: term.serial }, { mayWait: false });
+  }
   const catchUp = setInterval(() => void scribe.catchUp().catch(() => 0), 2_000);
   catchUp.unref();
 
@@ -263,6 +270,7 @@ export async function startGateway(folder: string, configFolder: string): Promis
     reload: async () => {
       inForce = await believe();
       subjects = openSubjects(inForce.authority, snapshots);
+      await sayForce();
       return { authority: inForce.term.serial };
     },
     fetch: async (params) => {
