@@ -107,7 +107,11 @@ function judge(
     find('roster', 'the request was made under a roster that is not in the chain');
     return null;
   }
-  const signedUnder = rosterOfAuthority(entries, header.base.authority, rosters) ?? roster;
+  const signedUnder = rosterOfAuthority(entries, header.base.authority, rosters, roster);
+  if (!signedUnder) {
+    find('roster', 'the gateway believed the authority under a roster that is not in the chain');
+    return null;
+  }
   const authority = openAuthority(evidence, signedUnder, find);
   if (!authority) return null;
   const c = openCase({ evidence, header, leaf, trust: { ...trust, rosters }, authority, roster, find, entries, story });
@@ -131,14 +135,18 @@ function rosterNamed(entries: readonly Logged[]): string | null {
 
 /**
  * The roster under which the gateway believed this authority: its signers may have left the roster since, and whoever
- * left it before must not sign one afterwards. Null where the gateway says nothing: then the roster of the change counts.
+ * left it before must not sign one afterwards. `otherwise`, where the gateway says nothing.
  */
-function rosterOfAuthority(entries: readonly Logged[], authority: string, rosters: readonly Roster[]): Roster | null {
-  const said = entries.findLast(
-    (entry): entry is Logged<'gateway.force'> =>
-      entry.kind === 'gateway.force' && entry.refs['authority'] === authority,
-  );
-  return rosters.find(({ digest }) => digest === said?.body?.roster) ?? null;
+function rosterOfAuthority(
+  entries: readonly Logged[],
+  authority: string,
+  rosters: readonly Roster[],
+  otherwise: Roster,
+): Roster | undefined {
+  const said = entries
+    .filter((entry): entry is Logged<'gateway.force'> => entry.kind === 'gateway.force')
+    .findLast(({ body }) => body?.authority === authority);
+  return said?.body ? rosters.find(({ digest }) => digest === said.body?.roster) : otherwise;
 }
 
 /** Genuine entries of another change, plan or feed would tell another story. */

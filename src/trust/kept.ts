@@ -35,6 +35,7 @@ export async function keptAuthority(folder: string, digest: string): Promise<Sig
 function readKept(text: string): { readonly serial: number; readonly signed: SignedAuthority }[] {
   try {
     const signed = JSON.parse(text) as SignedAuthority;
+    if (typeof signed.document !== 'string') return [];
     return [{ serial: (JSON.parse(signed.term) as AuthorityTerm).serial, signed }];
   } catch {
     return [];
