@@ -4,6 +4,7 @@
  * It believes nothing but the keys it is given. It hashes every entry again, compares with what the log signed and the
  * witnesses cosigned, and reads every entry strictly. What it finds it tells; only unusable arguments throw.
  */
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { open, readdir, readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -109,7 +110,7 @@ async function* readEntries(folder: string, size: number, bundles: number[]): Fr
 async function* readBundles(folder: string, size: number): Framed {
   for (let bundle = 0; bundle * TILE_WIDTH < size; bundle += 1) {
     const width = Math.min(TILE_WIDTH, size - bundle * TILE_WIDTH);
-    const tile = await readTile(folder, tilePath('entries', bundle, width));
+    const tile = readTile(folder, tilePath('entries', bundle, width));
     const bytes = new Uint8Array(tile?.bytes ?? []);
     const { count, whole } = measureEntries(bytes, width);
     if (count > 0) yield bytes.subarray(0, whole);
@@ -118,11 +119,20 @@ async function* readBundles(folder: string, size: number): Framed {
   return 0;
 }
 
+/** Null where there is none. At once: a ledger has two small files for each 256 entries, and waiting costs more. */
+function fileBytes(path: string): Buffer | null {
+  try {
+    return readFileSync(path);
+  } catch (thrown) {
+    return orNull(thrown as NodeJS.ErrnoException);
+  }
+}
+
 /** A partial tile may have been replaced by the full one, of which it is the beginning: then `goesOn`. */
-async function readTile(folder: string, path: string): Promise<{ bytes: Buffer; goesOn: boolean } | null> {
-  const own = await readFile(join(folder, path)).catch(orNull);
-  if (own) return { bytes: own, goesOn: false };
-  const full = await readFile(join(folder, path.replace(/\.p\/\d+$/, ''))).catch(orNull);
+function readTile(folder: string, path: string): { bytes: Buffer; goesOn: boolean } | null {
+  const own = fileBytes(join(folder, path));
+  if (own || !path.includes('.p/')) return own && { bytes: own, goesOn: false };
+  const full = fileBytes(join(folder, path.replace(/\.p\/\d+$/, '')));
   return full && { bytes: full, goesOn: true };
 }
 
@@ -135,8 +145,8 @@ interface Difference {
 }
 
 /** Where a static file first differs from what it should be; null where it does not. */
-async function differs(folder: string, path: string, bytes: Buffer): Promise<Difference | null> {
-  const found = await readTile(folder, path);
+function differs(folder: string, path: string, bytes: Buffer): Difference | null {
+  const found = readTile(folder, path);
   if (found === null) return { path, offset: null };
   const same = found.goesOn ? found.bytes.subarray(0, bytes.length) : found.bytes;
   if (same.equals(bytes)) return null;
@@ -146,26 +156,19 @@ async function differs(folder: string, path: string, bytes: Buffer): Promise<Dif
 }
 
 /** The bundles, compared with the entries file. */
-async function* bundleDifferences(
-  folder: string,
-  size: number,
-  bundles: readonly number[],
-): AsyncGenerator<Difference> {
-  const file = await open(join(folder, 'entries'), 'r');
+function* bundleDifferences(folder: string, size: number, bundles: readonly number[]): Generator<Difference> {
+  const file = openSync(join(folder, 'entries'), 'r');
   try {
     for (let bundle = 0; bundle * TILE_WIDTH < size && bundle + 1 < bundles.length; bundle += 1) {
       const [start, end] = [bundles[bundle]!, bundles[bundle + 1]!];
       const bytes = Buffer.allocUnsafe(end - start);
-      await file.read(bytes, 0, bytes.length, start);
-      const found = await differs(
-        folder,
-        tilePath('entries', bundle, Math.min(TILE_WIDTH, size - bundle * TILE_WIDTH)),
-        bytes,
-      );
+      readSync(file, bytes, 0, bytes.length, start);
+      const width = Math.min(TILE_WIDTH, size - bundle * TILE_WIDTH);
+      const found = differs(folder, tilePath('entries', bundle, width), bytes);
       if (found) yield found;
     }
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
@@ -229,14 +232,14 @@ export async function checkLedger(
   const vouched = new Set<string>();
   const hasTiles = (await readdir(join(folder, 'tile')).catch(orNull)) !== null;
   const differences: Difference[] = [];
-  async function compareTiles(tiles: readonly [path: string, bytes: Buffer][]): Promise<void> {
+  function compareTiles(tiles: readonly [path: string, bytes: Buffer][]): void {
     for (const [path, bytes] of tiles) {
-      const found = hasTiles ? await differs(folder, path, bytes) : null;
+      const found = hasTiles ? differs(folder, path, bytes) : null;
       if (found && differences.length < MOST_FINDINGS) differences.push(found);
       tree.saved(path);
     }
   }
-  async function take({ leaves, faults, witnesses }: Examined): Promise<void> {
+  function take({ leaves, faults, witnesses }: Examined): void {
     const first = tree.size;
     const count = leaves.length / 64;
     const hashes = Array.from({ length: count }, (_, at) => leaves.slice(at * 64, at * 64 + 64) as Digest);
@@ -244,8 +247,8 @@ export async function checkLedger(
     for (const stop of [...stops, first + count]) {
       tree.commit(tree.grow(hashes.slice(tree.size - first, stop - first)));
       roots.set(stop, tree.root());
-      if (stop === head?.size) await compareTiles(tree.partials());
-      if (head && stop <= head.size) await compareTiles(tree.unsaved());
+      if (stop === head?.size) compareTiles(tree.partials());
+      if (head && stop <= head.size) compareTiles(tree.unsaved());
     }
     for (const { place, code, message } of faults) find(code, message, first + place);
     for (const vkey of witnesses) vouched.add(vkey);
@@ -265,9 +268,9 @@ export async function checkLedger(
       // Awaited in turn below; until then its failure is nobody’s unhandled one.
       examined.catch(() => undefined);
       examining.push(examined);
-      if (examining.length >= examiners.atOnce) await take(await examining.shift()!);
+      if (examining.length >= examiners.atOnce) take(await examining.shift()!);
     }
-    for (const examined of examining) await take(await examined);
+    for (const examined of examining) take(await examined);
     leftOver = chunk.value;
   } finally {
     await examiners.close();
@@ -298,7 +301,7 @@ export async function checkLedger(
     } else if (isHead) {
       // The entries are those that were signed: whatever differs from them is at fault itself.
       if (hasTiles && bundles.length > 0)
-        for await (const found of bundleDifferences(folder, claimed, bundles)) differences.push(found);
+        for (const found of bundleDifferences(folder, claimed, bundles)) differences.push(found);
       for (const { path, offset } of differences)
         find(
           'tile-differs',
