@@ -27,6 +27,8 @@ export interface SuperviseOptions extends Ambient {
   readonly listen?: string;
   /** All four, unless said otherwise. */
   readonly roles?: readonly Role[];
+  /** What a role must find at its start and is still being made. The roles load their code meanwhile. */
+  readonly after?: Promise<unknown>;
   /** For WRITGATE_…DATABASE_URL; nothing of it reaches the roles. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
   /** What a person may want to read: a role's own words, and what happens to it. */
@@ -70,7 +72,7 @@ export const isServed = (folder: string): Promise<boolean> =>
 
 export function supervise(options: SuperviseOptions): Supervised {
   const { folder, configFile, listen, onLine, clock, random } = options;
-  const { roles = ROLES, environment = process.env } = options;
+  const { roles = ROLES, after: before, environment = process.env } = options;
   const children = new Map<Role, ChildProcess>();
   const deaths = new Map<Role, number[]>();
   const pausing = new AbortController();
@@ -81,8 +83,8 @@ export function supervise(options: SuperviseOptions): Supervised {
     tellEnded = resolve;
   });
 
-  /** Starts one role once the store is there. Resolves when it listens; what happens to it later is `died`. */
-  function start(role: Role, store: Promise<unknown>): Promise<void> {
+  /** Starts one role once all is there that it needs. Resolves when it listens; what happens to it later is `died`. */
+  function start(role: Role, needed: Promise<unknown>): Promise<void> {
     const args = [ENTRY, role, '--folder', folder, '--config', configFile, '--wait'];
     if (role === 'control' && listen !== undefined) args.push('--listen', listen);
     const env = Object.fromEntries(PASSED_ON.flatMap((name) => (environment[name] ? [[name, environment[name]]] : [])));
@@ -93,7 +95,7 @@ export function supervise(options: SuperviseOptions): Supervised {
     });
     children.set(role, child);
     child.stdin.on('error', () => undefined);
-    store.then(
+    needed.then(
       () => child.stdin.write('start\n'),
       () => child.stdin.end(),
     );
@@ -176,13 +178,16 @@ export function supervise(options: SuperviseOptions): Supervised {
       throw new Failure('already-running', `Writgate runs on ${folder} already; its commands work beside it`);
     }
     await mkdir(join(folder, 'log'), { recursive: true, mode: 0o700 });
-    const store = roles.some((role) => role === 'control' || role === 'gateway') ? startStore() : Promise.resolve();
+    const store = roles.some((role) => role === 'control' || role === 'gateway') ? startStore() : null;
+    const needed = Promise.all([before, store]);
     // A role that could not start must not leave the other three behind.
-    const results = await Promise.allSettled([store, ...roles.map((role) => start(role, store))]);
+    const results = await Promise.allSettled([needed, store, ...roles.map((role) => start(role, needed))]);
     const failed = results.find((result) => result.status === 'rejected');
     if (failed) throw failed.reason;
   }
 
+  // Whoever looks at it sees what went wrong through `ready`, if we come that far.
+  before?.catch(() => undefined);
   const ready = up().catch(async (thrown: unknown) => {
     await stopAll(thrown instanceof Failure ? thrown : null);
     throw thrown;
