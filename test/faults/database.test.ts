@@ -20,14 +20,14 @@ const unfinished = () =>
   );
 const timePasses = () =>
   world.database.query(`update change set next_at = now() - interval '1 second' where next_at < 'infinity'`);
-/** Until it holds; fails after 20 s. */
+/** Until it holds; fails after 40 s. */
 async function until(what: string, holds: () => Promise<boolean>, everyMs = 100): Promise<void> {
-  const end = systemClock.now() + 20_000;
+  const end = systemClock.now() + 40_000;
   while (systemClock.now() < end) {
     if (await holds().catch(() => false)) return;
     await systemClock.sleep(everyMs);
   }
-  throw new Error(`not within 20 s: ${what}`);
+  throw new Error(`not within 40 s: ${what}`);
 }
 /** Whether each role answers and the ledger takes entries, with nobody having been started again. */
 const recovered = () =>
