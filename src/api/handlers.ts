@@ -1,7 +1,7 @@
 /** What each route does. The safe way is the only one: input is checked by its schema before a handler sees it. */
 import { z } from 'zod';
 import { parseDuration } from '../authority/authority.ts';
-import { adopt, adoptable, protect } from '../control/adopt.ts';
+import { adopt, adoptable, protect, unprotect } from '../control/adopt.ts';
 import { ask, terminate } from '../control/ask.ts';
 import { onePlan, openPlans, showPerson, showPlan, showPlans, status, trace, usedLimits } from '../control/inspect.ts';
 import { plan } from '../control/planning.ts';
@@ -82,9 +82,12 @@ export const HANDLERS = {
   adopt: handler(z.object({ system: name, logins: z.array(name).nullable().default(null) }), async ({ world }, input) =>
     showPlans(world.database, world, await adopt(world, input.system, input.logins), FIRST),
   ),
-  protect: handler(z.object({ system: name, logins: z.array(name).min(1) }), async ({ world }, input) => ({
-    protected: await protect(world, input.system, input.logins),
-  })),
+  protect: handler(
+    z.object({ system: name, logins: z.array(name).min(1), lift: z.boolean().default(false) }),
+    async ({ world }, { system, logins, lift }) => ({
+      protected: await (lift ? unprotect : protect)(world, system, logins),
+    }),
+  ),
 } as const satisfies Partial<Record<keyof typeof ROUTES, Handler>>;
 
 type Stream = (control: Control, progress: (line: string) => void, signal: AbortSignal) => Promise<unknown>;

@@ -138,8 +138,11 @@ export const Target = z
         delete: duration.optional(),
       })
       .default({ disable: 0 }),
-    /** What nobody wrote down is reported; `writgate adopt` and `writgate protect` decide about it. */
-    unmanaged: z.literal('report').default('report'),
+    /**
+     * Accounts that nobody wrote down. `report`: counted, and left alone. `adopt`: planning proposes to adopt those that
+     * belong to exactly one person. `revert`: planning proposes to disable them. Either way people sign each plan.
+     */
+    unmanaged: z.enum(['report', 'adopt', 'revert']).default('report'),
     /** Logins with `*` at most as a wildcard; never touched. */
     protected: z.array(z.string()).default([]),
     mechanisms: z.array(z.enum(['account', 'membership', 'connections'])).optional(),

@@ -218,6 +218,12 @@ function checkTargets(view: View, report: Report): void {
         report.problem([...path, 'protected', position], message, 'name the accounts, such as svc-*');
       }
     }
+    if (target.unmanaged === 'revert' && target.protected.length === 0) {
+      const message = `every account on ${name} that nobody adopted will be proposed to be disabled, and none is protected`;
+      const remedy =
+        'add protected: with service and break-glass accounts, and with those by which Writgate itself logs in';
+      report.warning([...path, 'unmanaged'], message, remedy);
+    }
     checkMatch(target, [...path, 'match'], view.fields, report);
   }
 }

@@ -38,6 +38,7 @@ targets: {}                   # systems on which people have access. Examples:
 #    match: userName == person.login
 #    leaver: { disable: now, delete: 90d }
 #    protected: [svc-*]       # never touched
+#    unmanaged: report        # what nobody wrote down: report, or propose to adopt or to revert (disable) it
 #  corp:
 #    ldap: ldaps://dc.example:636
 #    flavour: ad              # or openldap

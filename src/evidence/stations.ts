@@ -125,6 +125,8 @@ function judgeEnvelope({ authority, leaf, find, tell }: Case, body: WritBody, at
     find('approval', `the writ ${body.id} has signatures and no request that they are for`);
   const quorum = quorumOf(authority, leaf, false);
   if (quorum !== null) find('approval', `it needs ${quorum.people} of ${quorum.role}, and nobody signed`);
+  // Without a record there is nothing that the gateway could have judged by itself.
+  else if (leaf.subject === null) find('approval', 'it is about nobody of any feed, and nobody signed');
   const { envelope } = authority;
   if (!envelope) find('envelope', 'the authority has no automatic envelope, and nobody signed');
   else if (!(at < Date.parse(envelope.expires)))

@@ -28,7 +28,7 @@ import type { Bindings } from './binding.ts';
 import type { Catalogue, Classified } from './catalogue/contract.ts';
 import type { Credentials } from './credential.ts';
 import type { Subject } from './envelope.ts';
-import { checkBound, checkEnvelope, checkEvidence, type EnvelopeFacts } from './envelope.ts';
+import { checkBound, checkEnvelope, checkEvidence, checkRevert, type EnvelopeFacts } from './envelope.ts';
 import { checkScope } from './scope.ts';
 import type { Spender } from './spend.ts';
 import type { Targets } from './target.ts';
@@ -227,9 +227,12 @@ export function openGate(world: GateWorld): Gate {
       return verdict.inside ? null : refused('outside-envelope', `${describe(leaf)}: ${verdict.why}`);
     }
     // Signatures lift the envelope, never the evidence: nobody's approval makes stale data fresh.
+    const { authority } = world.force();
     const verdict = ADDING.has(leaf.effect)
-      ? checkEvidence(world.force().authority, leaf, facts, now)
-      : checkBound(leaf, facts);
+      ? checkEvidence(authority, leaf, facts, now)
+      : leaf.subject === null
+        ? checkRevert(authority, leaf, facts)
+        : checkBound(leaf, facts);
     return verdict.inside ? null : refused('outside-envelope', `${describe(leaf)}: ${verdict.why}`);
   }
 
