@@ -5,6 +5,7 @@ import { adopt, adoptable, protect, unprotect } from '../control/adopt.ts';
 import { ask, terminate } from '../control/ask.ts';
 import { onePlan, openPlans, showPerson, showPlan, showPlans, status, trace, usedLimits } from '../control/inspect.ts';
 import { plan } from '../control/planning.ts';
+import { retry } from '../control/retry.ts';
 import { run } from '../control/run.ts';
 import { askOverLimit, sign } from '../control/sign.ts';
 import { collectEvidence } from '../evidence/bundle.ts';
@@ -90,11 +91,29 @@ export const HANDLERS = {
   ),
 } as const satisfies Partial<Record<keyof typeof ROUTES, Handler>>;
 
-type Stream = (control: Control, progress: (line: string) => void, signal: AbortSignal) => Promise<unknown>;
+interface Stream {
+  readonly input: z.ZodType;
+  readonly answer: (
+    control: Control,
+    input: never,
+    progress: (line: string) => void,
+    signal: AbortSignal,
+  ) => Promise<unknown>;
+}
+
+const stream = <S extends z.ZodType>(
+  input: S,
+  answer: (
+    control: Control,
+    input: z.output<S>,
+    progress: (line: string) => void,
+    signal: AbortSignal,
+  ) => Promise<unknown>,
+): Stream => ({ input, answer: answer as Stream['answer'] });
 
 /** Long answers: lines of progress, and the result as the last one. */
 export const STREAMS = {
-  plan: async ({ world, settle }, progress): Promise<Planned> => {
+  plan: stream(z.object({}), async ({ world, settle }, _input, progress): Promise<Planned> => {
     const report = await plan(world, { progress });
     await settle();
     const numbers = await openPlans(world.database, world);
@@ -103,11 +122,16 @@ export const STREAMS = {
       plans: await showPlans(world.database, world, numbers, FIRST),
       limits: await usedLimits(world.database, world),
     };
-  },
-  run: async ({ world, settle }, progress, signal): Promise<Ran> => {
-    const before = await openPlans(world.database, world);
-    const report = await run(world, { signal, progress: (done) => progress(`${done} steps done`) });
-    await settle();
-    return { report, plans: await showPlans(world.database, world, before, FIRST) };
-  },
+  }),
+  run: stream(
+    z.object({ retry: z.boolean().default(false) }),
+    async (control, input, progress, signal): Promise<Ran> => {
+      const { world, settle } = control;
+      const retried = input.retry ? await retry(world) : [];
+      const before = await openPlans(world.database, world);
+      const report = await run(world, { signal, progress: (done) => progress(`${done} steps done`) });
+      await settle();
+      return { retried, report, plans: await showPlans(world.database, world, before, FIRST) };
+    },
+  ),
 } as const satisfies Partial<Record<keyof typeof ROUTES, Stream>>;

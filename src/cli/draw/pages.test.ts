@@ -74,11 +74,26 @@ const STATUS: Status = {
   people: { active: 103, left: 4 },
   stages: { verified: 210, contradicted: 1 },
   open: PLANS.slice(2),
+  lately: [
+    {
+      plan: 'P12',
+      risk: 'removal',
+      cause: 'left',
+      people: 400,
+      systems: ['corp', 'crm'],
+      stages: { verified: 1199, refused: 1 },
+      from: '2027-01-04T03:02:00.000Z',
+      to: '2027-01-04T03:05:00.000Z',
+      note: 'the automatic envelope allows 1199 removals per window; approve the plan to go beyond it, or wait',
+    },
+  ],
+  alarmed: 51,
   alarms: [
     changeOf({
       change: 'P6.3',
       effect: 'disable',
       stage: 'contradicted',
+      nextAt: '2027-01-04T09:05:00.000Z',
       verification: {
         verdict: 'contradicted',
         mechanism: 'account',
@@ -98,7 +113,12 @@ test('status begins with what is wrong', () => {
   fits(drawn);
   expect(drawn).toMatchInlineSnapshot(`
     "acme  DEMO: generated approvers, this machine only; separation: none
-    ! P6.3  crm  disable account sjacobs  CONTRADICTED: the account is active
+    ! P6.3  crm  disable account sjacobs  CONTRADICTED: the account is active, tried again 09:05
+    ! 50 more; writgate plan show P6 has those of its plan
+    Lately, in targets
+      P12  removal, left  400 people on corp, crm: 1199 verified, 1 refused  03:02–03:05
+          the automatic envelope allows 1199 removals per window; approve the plan to go beyond it, or
+          wait
     Feeds
       hr  accepted  107 records  as of 06:00, signed  read 08:59
     Systems
@@ -111,12 +131,24 @@ test('status begins with what is wrong', () => {
       P9   high      needs 2 of security                     1 change
       P10  REFUSED  removes 45 of 107 accounts and grants (42 %), limit 5 %
     Limits used: grants 3/50, removals 2. Ledger: 1 entry. Last planning: 08:59
-    Next: writgate approve P9"
+    Next: writgate approve P9
+    To look: writgate trace P6.3 · to try at once: writgate run --retry"
   `);
 });
 
 test('status of a folder in which nothing was planned says what to do', () => {
-  const empty = { ...STATUS, feeds: [], systems: [], people: {}, stages: {}, open: [], alarms: [], lastPlanning: null };
+  const empty = {
+    ...STATUS,
+    feeds: [],
+    systems: [],
+    people: {},
+    stages: {},
+    open: [],
+    lately: [],
+    alarms: [],
+    alarmed: 0,
+    lastPlanning: null,
+  };
   expect(drawStatus(empty, NOW, PLAIN)).toContain('Next: writgate plan');
 });
 
@@ -153,6 +185,10 @@ const PERSON: PersonShown = {
     },
   ],
   terminated: null,
+  lately: [
+    changeOf({ change: 'P12.3', effect: 'revoke', entitlement: 'finance', cause: 'left', stage: 'verified' }),
+    changeOf({ change: 'P12.4', effect: 'disable', cause: 'left', stage: 'refused', note: 'budget-empty' }),
+  ],
 };
 
 test('a person’s page says why each thing is held, and that nobody knows why', () => {
@@ -165,7 +201,10 @@ test('a person’s page says why each thing is held, and that nobody knows why',
     pay  sjacobs  active
       payroll-admin  since 2027-01-04  request R1 by 103  P9.1, until 2027-01-04 17:00, signed by 101,
           102
-      old-group      since 2027-01-04  NO CAUSE           not granted by Writgate"
+      old-group      since 2027-01-04  NO CAUSE           not granted by Writgate
+    Lately
+      P12.3  2027-01-04 08:59  - crm  finance → sjacobs  left  verified
+      P12.4  2027-01-04 08:59  - crm  disable account sjacobs  left  refused: budget-empty"
   `);
 });
 

@@ -139,14 +139,14 @@ test('a contradiction after a run stands under its change, and is not told as do
     stages: { contradicted: 1 },
     changes: [changeOf({ effect: 'disable', stage: 'contradicted', verification })],
   });
-  const drawn = drawRan({ report: { moved: 3, tookMs: 420 }, plans: [plan] }, PLAIN);
+  const drawn = drawRan({ retried: [], report: { moved: 3, tookMs: 420 }, plans: [plan] }, PLAIN);
   expect(drawn).toContain('- P7.1  crm  disable account sjacobs');
   expect(drawn).toContain('CONTRADICTED: the account is active');
   expect(drawn).toContain('1 contradicted, in 420 ms.');
 });
 
 test('a run that had nothing to carry says so', () => {
-  expect(drawRan({ report: { moved: 0, tookMs: 3 }, plans: [] }, PLAIN)).toBe('Nothing to do.');
+  expect(drawRan({ retried: [], report: { moved: 0, tookMs: 3 }, plans: [] }, PLAIN)).toBe('Nothing to do.');
 });
 
 test('colours change no word', () => {
