@@ -126,6 +126,20 @@ export const Target = z
     /** SCIM: how the server likes its PATCH; `put` where it cannot PATCH. */
     dialect: z.enum(['patch', 'put']).optional(),
     ca: z.string().optional(),
+    /**
+     * SCIM: where people sign in with a password, for the verifier to present an old one again after a removal: a POST of
+     * one JSON object, answered 2xx where they are let in, 401 or 403 where not. SCIM itself has no way to ask. Accounts
+     * are made with a first password then.
+     */
+    signIn: z
+      .strictObject({
+        url: z.url(),
+        /** Members of the object: what they are called, and which name of the account the first one holds. */
+        name: z.string().min(1).default('username'),
+        password: z.string().min(1).default('password'),
+        is: z.enum(['login', 'email']).default('login'),
+      })
+      .optional(),
     timeout: duration.default(10_000),
     /** `userName == person.login`: the target's login attribute and a CEL expression over `person`. */
     match: z.string().default('login == person.login'),

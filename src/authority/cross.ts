@@ -196,6 +196,7 @@ const ONLY: Readonly<Record<string, Protocol>> = {
   people: 'ldap',
   groups: 'ldap',
   dialect: 'scim',
+  signIn: 'scim',
 };
 
 function checkTargets(view: View, report: Report): void {
@@ -212,6 +213,7 @@ function checkTargets(view: View, report: Report): void {
       const message = `${path.join('.')} has no base, below which everything happens`;
       report.problem(path, message, 'add base: "dc=acme,dc=example"', 'key');
     }
+    if (target.signIn) checkAddress(target.signIn.url, SCHEMES.scim, [...path, 'signIn', 'url'], report);
     for (const [position, pattern] of target.protected.entries()) {
       if (/^\**$/.test(pattern)) {
         const message = `"${pattern}" protects every account, so nothing can ever be done`;

@@ -91,6 +91,7 @@ targets:
   crm:
     scim: "${url}"
     match: userName == person.login
+    signIn: { url: "${url.replace('/scim/v2', '/sign-in')}" }
     leaver: { disable: now, delete: 30d }
     unmanaged: ${unmanaged}
     protected: [svc-*]
