@@ -1,6 +1,7 @@
 /** What people look at: plans, changes, persons, status, and one change's whole chain. Reads only. */
 
 import { fingerprint, parsePublicKey } from '../approval/key.ts';
+import { claimOf } from '../authority/ownership.ts';
 import { isoTime } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { type Leaf, parseLeaf, type Stage } from '../plan/change.ts';
@@ -366,7 +367,7 @@ export async function trace(world: World, text: string): Promise<Trace> {
   const made = entries.find(({ kind }) => kind === 'plan.made');
   say(
     'cause',
-    `${leaf.cause}${leaf.until === null ? '' : `, until ${leaf.until}`}`,
+    `${claimOf(leaf.cause)}${leaf.until === null ? '' : `, until ${leaf.until}`}`,
     made?.index ?? null,
     planRow?.header.createdAt ?? null,
   );

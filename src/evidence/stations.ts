@@ -3,7 +3,7 @@ import { eligibility } from '../approval/eligibility.ts';
 import { checkApprovals, type SignedVerdict } from '../approval/quorum.ts';
 import { beneficiariesOf, parseRequest } from '../approval/request.ts';
 import { reasonOf } from '../approval/roster.ts';
-import { ownershipOf } from '../authority/ownership.ts';
+import { claimOf, ownershipOf } from '../authority/ownership.ts';
 import { canonical, digestOf, parseCanonical, sha256 } from '../canonical.ts';
 import type { Instant } from '../clock.ts';
 import { checkInclusion, leafHash } from '../ledger/tree.ts';
@@ -36,7 +36,7 @@ export function judgePlan(c: Case): Logged<'plan.made'> | undefined {
   );
   if (made.length === 0) find('entry-missing', `the ledger’s ${header.plan} is another plan than this one, or none`);
   const plan = c.of('plan.made').find((entry) => made.includes(entry));
-  c.tell('cause', `${leaf.cause}${leaf.until === null ? '' : `, until ${leaf.until}`}`, plan?.at ?? null);
+  c.tell('cause', `${claimOf(leaf.cause)}${leaf.until === null ? '' : `, until ${leaf.until}`}`, plan?.at ?? null);
   if (plan?.body === null)
     c.tell(
       'cause',

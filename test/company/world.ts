@@ -190,16 +190,20 @@ export interface World {
   stop(): Promise<void>;
 }
 
-/** @param bounds the envelope's budget, where a test wants it small */
+/**
+ * @param bounds the envelope's budget, where a test wants it small
+ * @param environment names the store's server, where it is not to be an embedded one
+ */
 export async function startWorld(
   bounds: Bounds = { grants: 80, removals: 20 },
   unmanaged: Unmanaged = 'report',
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<World> {
   const folder = await scratchFolder();
   const place = placeOf(folder);
   const tokens = { writer: systemRandom(12).toString('hex'), reader: systemRandom(12).toString('hex') };
   const stateFile = join(folder, 'crm.json');
-  const storing = prepareStore({ folder, environment: {} });
+  const storing = prepareStore({ folder, environment });
   let scim = await startLyingScim(tokens, 0, null, stateFile);
   const { url } = scim;
 

@@ -1,12 +1,15 @@
 import { expect, test } from 'vitest';
 import type { PersonShown, Status, Trace } from '../../api/contract.ts';
+import { requestText } from '../../approval/request.ts';
+import { genesisDocument, requestOf, rosterOf } from '../../approval/testing.ts';
 import { differences } from '../../trust/propose.ts';
 import { drawAdoptable } from './adopt.ts';
 import { differsLine, drawDifferences } from './authority.ts';
 import { drawReport } from './evidence.ts';
 import { drawPerson } from './person.ts';
+import { drawShown } from './show.ts';
 import { drawStatus } from './status.ts';
-import { changeOf, NOW, PLANS } from './testing.ts';
+import { changeOf, NOW, PLANS, planOf } from './testing.ts';
 import { PLAIN, WIDTH } from './text.ts';
 import { drawTrace } from './trace.ts';
 
@@ -199,9 +202,9 @@ test('a person’s page says why each thing is held, and that nobody knows why',
       department 50 · active true
       hr:105  active  QUARANTINED: two persons match it
     pay  sjacobs  active
-      payroll-admin  since 2027-01-04  request R1 by 103  P9.1, until 2027-01-04 17:00, signed by 101,
-          102
-      old-group      since 2027-01-04  NO CAUSE           not granted by Writgate
+      payroll-admin  since 2027-01-04  request R1 by 103 (claimed)  P9.1, until 2027-01-04 17:00, signed
+          by 101, 102
+      old-group      since 2027-01-04  NO CAUSE                     not granted by Writgate
     Lately
       P12.3  2027-01-04 08:59  - crm  finance → sjacobs  left  verified
       P12.4  2027-01-04 08:59  - crm  disable account sjacobs  left  refused: budget-empty"
@@ -268,4 +271,28 @@ test('sound evidence of a contradiction is not called verified', () => {
   expect(drawn).toContain('CONTRADICTED');
   expect(drawn).toContain('demo');
   expect(drawn).not.toContain('is verified');
+});
+
+test.each([
+  ['109', true],
+  ['nhi:writgate', false],
+])('what people sign says whether who asked is only claimed: %s', (requester, isClaim) => {
+  const bytes = requestText(requestOf(rosterOf(genesisDocument()), { requester }));
+  const request = {
+    bytes,
+    digest: 'd',
+    phrase: 'eight words',
+    challenge: { approve: 'a', refuse: 'r' },
+    expiresAt: '2027-01-05T09:00:00.000Z',
+    verdict: 'waiting',
+    reason: null,
+    signed: [],
+    candidates: [],
+    excluded: [],
+    need: 2,
+  } as const;
+  const header = { createdAt: '', base: { snapshots: {}, observedAt: '', authority: '' }, policy: '' };
+  const shown = { summary: planOf(), header, digest: 'd', changes: [], leaves: [], request } as never;
+  const drawn = drawShown(shown, PLAIN);
+  expect(drawn.includes('asked for by 109, who is claimed and not proven')).toBe(isClaim);
 });
