@@ -58,6 +58,8 @@ export async function adopt(
       },
       drafts: await draftAdoptions(tx, authority, chosen),
       existing: NO_SHARE,
+      // To adopt is to give nothing.
+      terminated: new Set(),
       now,
       numberFor: () => number++,
     });

@@ -20,6 +20,7 @@ import { diff } from '../plan/diff.ts';
 import { type Draft, draft, type LeftAlone, makePlans, type Plan } from '../plan/make.ts';
 import type { Queryable } from '../store/database.ts';
 import { tupleKey } from '../writ/tuple.ts';
+import { endTerminations } from './ask.ts';
 import { readEvidence } from './decide.ts';
 import { closePlans, readChanges } from './rows.ts';
 import { NO_SHARE, propose } from './unmanaged.ts';
@@ -93,14 +94,14 @@ export async function plan(world: World, options: { progress: Progress }): Promi
       const today = dateOf(clock.now());
       const rulesChanged = await noteAuthority(tx, world);
       for (const snapshot of fetched) reports.push(await takeIn(tx, world, snapshot, today, rulesChanged));
-      return {
-        feeds: reports,
-        settled: await settlePersons(tx, authority, world.rules, today, clock.now(), rulesChanged),
-      };
+      const settled = await settlePersons(tx, authority, world.rules, today, clock.now(), rulesChanged);
+      await endTerminations(tx, tenant);
+      return { feeds: reports, settled };
     }),
   );
 
   options.progress('comparing');
+  const terminated = new Set(await world.gateway.terminated());
   const result = await timed('plan', () =>
     database.tx(async (tx) => {
       // One planning at a time: two would number, supersede and choose logins against each other.
@@ -146,6 +147,7 @@ export async function plan(world: World, options: { progress: Progress }): Promi
           observedAt: startedAt,
           policy: world.policyDigest,
         },
+        terminated,
         now,
         numberFor: (content: Digest) => known.get(content) ?? number++,
       };
@@ -154,7 +156,13 @@ export async function plan(world: World, options: { progress: Progress }): Promi
         ...makePlans({ ...inputs, drafts: proposed.reverts.filter(isNew), existing: proposed.existing }),
       ];
       const replaced = await replace(tx, world, plans, systems, now);
-      const adoptions = makePlans({ ...inputs, drafts: proposed.adoptions, existing: NO_SHARE });
+      // To adopt is to give nothing.
+      const adoptions = makePlans({
+        ...inputs,
+        terminated: new Set(),
+        drafts: proposed.adoptions,
+        existing: NO_SHARE,
+      });
       const { made } = await storePlans(tx, world, adoptions, now);
       return { ...replaced, made: [...replaced.made, ...made], leftAlone: [...leftAlone, ...proposed.leftAlone] };
     }),

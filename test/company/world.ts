@@ -21,6 +21,7 @@ import { openPlans, showPlan, showPlans } from '../../src/control/inspect.ts';
 import { type PlanningReport, plan as planning } from '../../src/control/planning.ts';
 import { type RunReport, run as running } from '../../src/control/run.ts';
 import { sign } from '../../src/control/sign.ts';
+import { generateBoxKey } from '../../src/gateway/box.ts';
 import { sealCredential } from '../../src/gateway/credential.ts';
 import { checkLedger, type LedgerReport } from '../../src/ledger/check.ts';
 import { type Control, startControl } from '../../src/role/control.ts';
@@ -71,9 +72,16 @@ export const HOUR = 3_600_000;
 
 const EXPIRES = '2099-01-01';
 
-const configText = (url: string, exporter: string, bounds: Bounds, unmanaged: Unmanaged): string => `version: 1
+const configText = (
+  url: string,
+  exporter: string,
+  delivery: string,
+  bounds: Bounds,
+  unmanaged: Unmanaged,
+): string => `version: 1
 tenant: acme
 owner: "104"
+delivery: ${delivery}
 feeds:
   hr:
     csv: hr/people.csv
@@ -157,6 +165,8 @@ export interface World {
   /** The gateway's database: for looking, never for a test's own forging. */
   readonly gatewayDatabase: Database;
   readonly keys: { readonly decision: KeyObject; readonly log: KeyObject };
+  /** Of the help desk, which hands out first secrets: nowhere in the data folder. */
+  readonly deliveryKey: string;
   signer(person: string): Signer;
   exportHr(rows: readonly Row[], ageMs?: number): Promise<void>;
   plan(): Promise<PlanningReport>;
@@ -211,7 +221,8 @@ export async function startWorld(
   const hrKey = generateSshKey({ random: systemRandom, comment: 'hr' });
   const exporter = hrKey.publicText.trim().split(' ').slice(0, 2).join(' ');
   const configFile = join(folder, 'writgate.yaml');
-  const yaml = configText(url, exporter, bounds, unmanaged);
+  const helpDesk = generateBoxKey();
+  const yaml = configText(url, exporter, helpDesk.publicKey, bounds, unmanaged);
   await writeFile(configFile, yaml);
   const config = checkConfig(yaml, configFile);
   if (!config.ok) throw new Error(config.problems.map(({ line, message }) => `${line}: ${message}`).join('\n'));
@@ -293,7 +304,7 @@ export async function startWorld(
 
   /* ---- the target, looked at directly ---- */
   const ask = (path: string, init: RequestInit = {}) =>
-    fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${tokens.writer}` } });
+    fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${tokens.writer}`, connection: 'close' } });
   const send = async (method: 'POST' | 'PATCH', path: string, body: unknown): Promise<void> => {
     const answer = await ask(path, { method, body: JSON.stringify(body) });
     if (!answer.ok) throw new Error(`the target answered ${answer.status}`);
@@ -320,6 +331,7 @@ export async function startWorld(
     database,
     gatewayDatabase,
     keys,
+    deliveryKey: helpDesk.privatePem,
     signer,
     exportHr,
     plan: () => planning(held().world, { progress: () => {} }),
