@@ -30,8 +30,14 @@ export async function servers(): Promise<readonly (readonly [name: string, binar
     if (process.env['REQUIRE_COUNTERPARTS'] === '1') throw new Error(message);
     console.warn(message);
   }
-  return found.map((binaries) => [`PostgreSQL ${binaries.major} (${binaries.origin})`, binaries] as const);
+  return named(found);
 }
+
+/** Those from which the embedded store is started: how it is started is not the server's affair. */
+export const ownServers = async () => named([...(await machineBinaries()), ...(await npmBinaries())]);
+
+const named = (found: readonly Binaries[]) =>
+  found.map((binaries) => [`PostgreSQL ${binaries.major} (${binaries.origin})`, binaries] as const);
 
 export async function scratchFolder(): Promise<string> {
   return realpath(await mkdtemp(join(tmpdir(), 'writgate-test-')));
