@@ -26,16 +26,15 @@ import {
   judgePresented,
   type Looked,
   type LookOrder,
+  pausesMs,
   signVerification,
   type VerificationBody,
 } from '../verification/look.ts';
 import { ADDING } from '../writ/tuple.ts';
 import { rawPublicKey } from '../writ/writ.ts';
-import { CATALOGUES, firstSecretPath, PERFORMERS, publishBox } from './gateway.ts';
-import { placeOf } from './place.ts';
-
-/** A target may need a moment until a read shows what a write did; after this it is contradicted. */
-const PATIENCE_MS = [0, 150, 600, 1500];
+import { publishBox } from './box.ts';
+import { firstSecretPath, placeOf } from './place.ts';
+import { CATALOGUES, PERFORMERS } from './protocol.ts';
 
 export async function startVerifier(folder: string): Promise<Listener> {
   const place = placeOf(folder);
@@ -166,7 +165,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
             saw: 'nobody said what to look for: the attributes are not those of the change',
           };
     let judged: ReturnType<typeof judge> = judgeIt();
-    for (const pauseMs of PATIENCE_MS.slice(1)) {
+    for (const pauseMs of pausesMs(authority().targets[tuple.system]?.settles)) {
       if (judged.verdict === 'confirmed' || !known) break;
       await clock.sleep(pauseMs);
       sighting = await sight(order, null);
