@@ -75,8 +75,8 @@ export async function startGateway(folder: string, configFolder: string): Promis
     control = peer;
     return peer;
   }
-  const submit: Submit = async (submissions) =>
-    (await (await controlPeer()).request('ledger.submit', { submissions })) as Awaited<ReturnType<Submit>>;
+  const submit: Submit = async (submissions, again) =>
+    (await (await controlPeer()).request('ledger.submit', { submissions, again })) as Awaited<ReturnType<Submit>>;
   const witnessSigner = createSigner(`${logKey.name}/witness`, await readKey(folder, 'witness'), COSIGNATURE);
   const witness = createWitness({
     key: witnessSigner,
@@ -162,7 +162,16 @@ export async function startGateway(folder: string, configFolder: string): Promis
     random,
   });
   // The trust root pins the gateway's key; with it the gateway says, once for each start, which key it witnesses with.
-  void scribe.write('gateway.witness', {}, { witness: formatVerifier(witnessSigner.verifier) }, { mayWait: false });
+  // In the refs as well, so that whoever has but the ledger and that trust root knows whose cosignature to ask for.
+  const witnessKey = formatVerifier(witnessSigner.verifier);
+  void scribe.write('gateway.witness', { witness: witnessKey }, { witness: witnessKey }, { mayWait: false });
+  void sayForce();
+  /** Under which authority and roster it judges from now on: an auditor asks for old ones by this. */
+  async function sayForce(): Promise<void> {
+    const { authorityDigest, roster, term } = inForce;
+    const refs = { authority: authorityDigest, roster: roster.digest };
+    await scribe.write('gateway.force', refs, { ...refs, serial: term.serial }, { mayWait: false });
+  }
   const catchUp = setInterval(() => void scribe.catchUp().catch(() => 0), 2_000);
   catchUp.unref();
 
@@ -227,6 +236,7 @@ export async function startGateway(folder: string, configFolder: string): Promis
     reload: async () => {
       inForce = await readSigned();
       subjects = openSubjects(inForce.authority, snapshots);
+      await sayForce();
       return { authority: inForce.term.serial };
     },
     fetch: async (params) => {

@@ -55,7 +55,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
   const credentials = openCredentials(place.secrets, boxKey, authority, clock);
   const runners = new Map<string, Runner>();
   let control: Peer | null = null;
-  const submit: Submit = async (submissions) => {
+  const submit: Submit = async (submissions, again) => {
     if (control === null) {
       const peer = await connectPipe(place.socket('control'));
       void peer.closed.then(() => {
@@ -63,7 +63,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
       });
       control = peer;
     }
-    return (await control.request('ledger.submit', { submissions })) as Awaited<ReturnType<Submit>>;
+    return (await control.request('ledger.submit', { submissions, again })) as Awaited<ReturnType<Submit>>;
   };
   const scribe = openScribe({
     role: 'verifier',
