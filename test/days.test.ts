@@ -39,7 +39,9 @@ const highPlan = async (): Promise<string> =>
   (await world.plans()).find(({ risk, state }) => risk === 'high' && state === 'open')!.plan;
 
 beforeAll(async () => {
-  world = await clock.during(startWorld({ grants: 500, removals: 200 }, { clock, random: seeded('days') }));
+  world = await clock.during(
+    startWorld({ grants: 500, removals: 200 }, 'report', {}, { ambient: { clock, random: seeded('days') } }),
+  );
   await plan();
   await run();
 });

@@ -17,6 +17,7 @@ import { parseTrustRoot } from '../../src/approval/trust-root.ts';
 import { type Ambient, systemAmbient, systemClock } from '../../src/clock.ts';
 import { checkConfig } from '../../src/config.ts';
 import { connectPipe, type Listener, type Peer } from '../../src/connector/pipe.ts';
+import { addMember } from '../../src/connectors/scim/attributes.ts';
 import { openPlans, showPlan, showPlans } from '../../src/control/inspect.ts';
 import { type PlanningReport, plan as planning } from '../../src/control/planning.ts';
 import { type RunReport, run as running } from '../../src/control/run.ts';
@@ -74,7 +75,13 @@ export const HOUR = 3_600_000;
 
 const EXPIRES = '2099-01-01';
 
-const configText = (url: string, exporter: string, delivery: string, bounds: Bounds): string => `version: 1
+const configText = (
+  url: string,
+  exporter: string,
+  delivery: string,
+  bounds: Bounds,
+  unmanaged: Unmanaged,
+): string => `version: 1
 tenant: acme
 owner: "104"
 delivery: ${delivery}
@@ -95,7 +102,9 @@ targets:
   crm:
     scim: "${url}"
     match: userName == person.login
+    signIn: { url: "${url.replace('/scim/v2', '/sign-in')}" }
     leaver: { disable: now, delete: 30d }
+    unmanaged: ${unmanaged}
     protected: [svc-*]
 entitlements:
   staff: { on: crm, group: Staff, privilege: low }
@@ -126,6 +135,9 @@ envelope:
   expires: ${EXPIRES}
 local: { data: ., listen: 127.0.0.1:7400 }
 `;
+
+/** What becomes of accounts in the target that nobody wrote down. */
+export type Unmanaged = 'report' | 'adopt' | 'revert';
 
 /** The envelope's budget. */
 export interface Bounds {
@@ -199,6 +211,8 @@ export interface World {
     post(path: string, body: unknown): Promise<void>;
     /** Something else stands at the target's address, with the target behind it; null: the target itself again. */
     front(between: Between | null): Promise<void>;
+    /** The same hand puts an account into a group. */
+    join(login: string, group: string): Promise<void>;
     /** The administrator of the target changes what he likes. */
     edit(change: (state: ScimState) => void): Promise<void>;
   };
@@ -207,14 +221,17 @@ export interface World {
 
 /**
  * @param bounds the envelope's budget, where a test wants it small
- * @param ambient by which the roles live; the store's own server and the target live by the machine's
- * @param prepare what has to be in the data folder before anything begins in it
+ * @param environment names the store's server, where it is not to be an embedded one
+ * @param setting `ambient`: by which the roles live; the store's own server and the target live by the machine's.
+ * `prepare`: what has to be in the data folder before anything begins in it
  */
 export async function startWorld(
   bounds: Bounds = { grants: 80, removals: 20 },
-  ambient: Ambient = systemAmbient,
-  prepare: (folder: string) => Promise<void> = async () => {},
+  unmanaged: Unmanaged = 'report',
+  environment: Readonly<Record<string, string>> = {},
+  setting: { readonly ambient?: Ambient; readonly prepare?: (folder: string) => Promise<void> } = {},
 ): Promise<World> {
+  const { ambient = systemAmbient, prepare = async () => {} } = setting;
   const { clock, random } = ambient;
   const outside = openOutside(ambient);
   const folder = await scratchFolder();
@@ -222,7 +239,7 @@ export async function startWorld(
   const place = placeOf(folder);
   const tokens = { writer: random(12).toString('hex'), reader: random(12).toString('hex') };
   const stateFile = join(folder, 'crm.json');
-  const storing = prepareStore({ folder, ...systemAmbient, environment: {} });
+  const storing = prepareStore({ folder, ...systemAmbient, environment });
   let scim = await startLyingScim(tokens, 0, null, stateFile);
   let standing: Server | null = null;
   const { url } = scim;
@@ -232,7 +249,7 @@ export async function startWorld(
   const exporter = hrKey.publicText.trim().split(' ').slice(0, 2).join(' ');
   const configFile = join(folder, 'writgate.yaml');
   const helpDesk = generateBoxKey();
-  const yaml = configText(url, exporter, helpDesk.publicKey, bounds);
+  const yaml = configText(url, exporter, helpDesk.publicKey, bounds, unmanaged);
   await writeFile(configFile, yaml);
   const config = checkConfig(yaml, configFile);
   if (!config.ok) throw new Error(config.problems.map(({ line, message }) => `${line}: ${message}`).join('\n'));
@@ -315,8 +332,8 @@ export async function startWorld(
   /* ---- the target, looked at directly ---- */
   const ask = (path: string, init: RequestInit = {}) =>
     fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${tokens.writer}`, connection: 'close' } });
-  const post = async (path: string, body: unknown): Promise<void> => {
-    const answer = await ask(path, { method: 'POST', body: JSON.stringify(body) });
+  const send = async (method: 'POST' | 'PATCH', path: string, body: unknown): Promise<void> => {
+    const answer = await ask(path, { method, body: JSON.stringify(body) });
     if (!answer.ok) throw new Error(`the target answered ${answer.status}`);
     await answer.arrayBuffer();
   };
@@ -330,7 +347,7 @@ export async function startWorld(
       body: JSON.stringify({ lie: name }),
     });
   };
-  for (const displayName of ['Staff', 'Sales', 'Legal', 'Admins']) await post('/Groups', { displayName });
+  for (const displayName of ['Staff', 'Sales', 'Legal', 'Admins']) await send('POST', '/Groups', { displayName });
 
   const trustRoot = parseTrustRoot(await readFile(join(folder, 'trust-root.json'), 'utf8')).trustRoot;
 
@@ -413,7 +430,7 @@ export async function startWorld(
         const ids = groups.find(({ displayName }) => displayName === name)?.members.map(({ value }) => value) ?? [];
         return users.filter(({ id }) => ids.includes(id)).map(({ userName }) => userName);
       },
-      post,
+      post: (path, body) => send('POST', path, body),
       async front(between) {
         await new Promise<void>((resolve) => {
           if (!standing) return resolve();
@@ -443,6 +460,12 @@ export async function startWorld(
           });
         });
         await new Promise<void>((resolve) => standing?.listen(port, '127.0.0.1', resolve));
+      },
+      async join(login, name) {
+        const { users, groups } = await state();
+        const value = users.find(({ userName }) => userName === login)?.id ?? '';
+        const group = groups.find(({ displayName }) => displayName === name)?.id ?? '';
+        await send('PATCH', `/Groups/${group}`, addMember(value));
       },
       async edit(change) {
         const kept = JSON.parse(await readFile(stateFile, 'utf8')) as ScimState;

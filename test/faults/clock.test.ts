@@ -37,7 +37,9 @@ async function onceMore(rows: readonly Row[] = PEOPLE): Promise<void> {
 }
 
 beforeAll(async () => {
-  world = await clock.during(startWorld({ grants: 500, removals: 200 }, { clock, random: seeded('clock') }));
+  world = await clock.during(
+    startWorld({ grants: 500, removals: 200 }, 'report', {}, { ambient: { clock, random: seeded('clock') } }),
+  );
   await plan();
   await run();
 });

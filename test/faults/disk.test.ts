@@ -5,7 +5,7 @@
 import { readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { systemAmbient, systemClock } from '../../src/clock.ts';
+import { systemClock } from '../../src/clock.ts';
 import type { Control } from '../../src/role/control.ts';
 import { HOUR, PEOPLE, type Row, startWorld, type World } from '../company/world.ts';
 import { mountable, type SmallDisk, smallDisk } from './small-disk.ts';
@@ -60,11 +60,18 @@ const saidBy = (work: Promise<unknown>): Promise<{ code: string; message: string
 
 describe.runIf(await mountable())('a full disk', () => {
   beforeAll(async () => {
-    world = await startWorld({ grants: 500, removals: 200 }, systemAmbient, async (folder) => {
-      disks.ledger = await smallDisk(join(folder, 'ledger'), 4);
-      disks.snapshots = await smallDisk(join(folder, 'snapshots'), 4);
-      disks.store = await smallDisk(join(folder, 'store'), 320);
-    });
+    world = await startWorld(
+      { grants: 500, removals: 200 },
+      'report',
+      {},
+      {
+        prepare: async (folder) => {
+          disks.ledger = await smallDisk(join(folder, 'ledger'), 4);
+          disks.snapshots = await smallDisk(join(folder, 'snapshots'), 4);
+          disks.store = await smallDisk(join(folder, 'store'), 320);
+        },
+      },
+    );
     await world.plan();
     await world.run();
     control = world.control();

@@ -38,7 +38,9 @@ async function said(): Promise<readonly string[]> {
 }
 
 beforeAll(async () => {
-  world = await clock.during(startWorld({ grants: 2000, removals: 2000 }, { clock, random: seeded('target') }));
+  world = await clock.during(
+    startWorld({ grants: 2000, removals: 2000 }, 'report', {}, { ambient: { clock, random: seeded('target') } }),
+  );
   await plan();
   await run();
 });
