@@ -125,7 +125,9 @@ export function mortalDisk(at = Number.POSITIVE_INFINITY, fault: Fault = 'undone
     cutPower: (folder: string) => {
       for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
         const path = join(folder, name);
-        if (statSync(path).isDirectory() || /^checkpoint/.test(name)) continue;
+        // A write that was under way may take its own leftovers with it.
+        const found = statSync(path, { throwIfNoEntry: false });
+        if (!found || found.isDirectory() || /^checkpoint/.test(name)) continue;
         writeFileSync(path, flushed.get(path) ?? Buffer.alloc(name === 'entries' ? 40 : 0));
       }
     },

@@ -131,7 +131,7 @@ describe.each<[string, readonly string[], Between]>([
     all('waiting, the answer is longer than 33554432 bytes'),
     (_request, response) => void response.writeHead(200, json).end(Buffer.alloc(34 << 20, 32)),
   ],
-  ['never answers', all('waiting, no answer within 10000 ms'), () => undefined],
+  ['never answers', all('waiting, no whole answer within 10000 ms'), () => undefined],
   [
     'knows nobody',
     all('refused, the target answered 401'),

@@ -4,7 +4,7 @@
  */
 import { Client, type Dispatcher, Pool } from 'undici';
 import type { Json } from '../../canonical.ts';
-import { after, type Clock } from '../../clock.ts';
+import { after, type Clock, deadline } from '../../clock.ts';
 import type { Call, HttpCall, Reply } from '../../connector/contract.ts';
 import { Failure } from '../../errors.ts';
 import type { Address, OpenPerformer, Secret } from './contract.ts';
@@ -38,7 +38,9 @@ export const openHttp: OpenPerformer = (address, { clock }) => {
       if ('kind' in request) return request;
       return send(pool, request, { clock, signal, limitMs: address.timeoutMs, scrub: scrubber(secret) });
     },
-    ...(signIn === undefined ? {} : { present: (login, password) => presentTo(signIn, address, login, password) }),
+    ...(signIn === undefined
+      ? {}
+      : { present: (login, password) => presentTo(signIn, address, clock, login, password) }),
     close: async () => {
       if (!pool.closed && !pool.destroyed) await pool.close();
     },
@@ -149,6 +151,7 @@ const pair = (username: string, password: string): string => Buffer.from(`${user
 async function presentTo(
   signIn: NonNullable<Address['signIn']>,
   { ca, timeoutMs }: Address,
+  clock: Clock,
   login: string,
   password: string,
 ): Promise<'accepted' | 'refused' | 'unknown'> {
@@ -157,13 +160,14 @@ async function presentTo(
   const client = new Client(origin, {
     connect: { timeout: timeoutMs, rejectUnauthorized: true, ...(ca ? { ca } : {}) },
   });
+  const limit = deadline(clock, timeoutMs);
   try {
     const { statusCode, body } = await client.request({
       method: 'POST',
       path: pathname,
       headers: { 'content-type': 'application/json', accept: 'application/json', 'user-agent': 'writgate', origin },
       body: JSON.stringify({ [signIn.name]: login, [signIn.password]: password }),
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: limit.signal,
     });
     await body.dump();
     if (statusCode >= 200 && statusCode < 300) return 'accepted';
@@ -171,6 +175,7 @@ async function presentTo(
   } catch {
     return 'unknown';
   } finally {
+    limit.over();
     await client.destroy();
   }
 }
