@@ -163,7 +163,11 @@ export async function startControl(folder: string): Promise<Control> {
     },
     worker: {
       apply: (connector, writ, task: Task) =>
-        ask<{ receipt: Receipt; refusal: string | null }>('worker', 'apply', { connector, writ, task }),
+        ask<{ receipt: Receipt; refusal: string | null; retryAt?: number | null }>('worker', 'apply', {
+          connector,
+          writ,
+          task,
+        }),
       observe: async (connector, onChunk) => {
         const id = ++lastObservation;
         observers.set(id, onChunk);

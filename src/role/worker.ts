@@ -55,13 +55,17 @@ export async function startWorker(folder: string): Promise<Listener> {
     return token;
   }
 
-  function performAs(connector: string, writ: string | null, refusedWith: (code: string) => void): PerformCall {
+  function performAs(
+    connector: string,
+    writ: string | null,
+    refusedWith: (reply: Extract<Reply, { kind: 'refused' }>) => void,
+  ): PerformCall {
     return async (call: Call): Promise<Reply> => {
       for (let attempt = 0; ; attempt++) {
         try {
           const { token, peer } = await tokenOf(connector);
           const reply = (await peer.request('call', { token, writ, call })) as Reply;
-          if (reply.kind === 'refused') refusedWith(reply.code);
+          if (reply.kind === 'refused') refusedWith(reply);
           return reply;
         } catch (thrown) {
           tokens.delete(connector);
@@ -99,13 +103,14 @@ export async function startWorker(folder: string): Promise<Listener> {
     },
     apply: async (params) => {
       const { connector, writ, task } = params as { connector: string; writ: string; task: Task };
-      let refusal: string | null = null;
-      const perform = performAs(connector, writ, (code) => {
-        refusal = code;
+      let refusal: { code: string; retryAt?: number } | null = null;
+      const perform = performAs(connector, writ, (reply) => {
+        refusal = reply;
       });
       const receipt = await runnerOf(connector).apply(targetOf(authority, connector).options, task, perform);
       // A refused read that the connector got round is no refusal of the task.
-      return { receipt, refusal: receipt.outcome === 'refused' ? refusal : null };
+      const { code = null, retryAt = null } = (receipt.outcome === 'refused' ? refusal : null) ?? {};
+      return { receipt, refusal: code, retryAt };
     },
     observe: async (params) => {
       const { connector, id } = params as { connector: string; id: number };

@@ -14,7 +14,7 @@ import { ROSTER_NAMESPACE, type Roster, type RosterDocument, rosterText } from '
 import { type Signer, signSsh } from '../../src/approval/sshsig.ts';
 import { parseTrustRoot, TRUST_ROOT_NAMESPACE, trustRootFile, trustRootText } from '../../src/approval/trust-root.ts';
 import { digestOf, sha256 } from '../../src/canonical.ts';
-import { systemRandom } from '../../src/clock.ts';
+import { systemClock, systemRandom } from '../../src/clock.ts';
 import type { Attributes } from '../../src/connector/contract.ts';
 import { connectPipe, type Handlers, type Listener, listenPipe, type Peer } from '../../src/connector/pipe.ts';
 import { generateBoxKey, openBox } from '../../src/gateway/box.ts';
@@ -202,6 +202,13 @@ describe('people’s signatures', () => {
   refuses('a request that asks for one person only', 'not-approved', signed({ request: { people: 1 }, by: ['102'] }));
   refuses('a request to another role', 'not-approved', signed({ request: { role: 'owner:102' } }));
   refuses('an expired request', 'not-approved', signed({ request: { expiresAt: Date.now() - 1, createdAt: 1 } }));
+  refuses('a request that ends between its writ’s admission and the call', 'not-approved', async () => {
+    const expiresAt = Date.now() + 3_000;
+    const writ = await signedWrit(world, { wishes: [ADMIN], by: ['102', '103'], roster, request: { expiresAt } });
+    const { id } = (await door.request('admit', { writ })) as { id: string };
+    await systemClock.sleep(expiresAt - Date.now() + 1);
+    return outcome(() => callAs(door, 'crm-grant', id, grant('Admins', 'jo')));
+  });
   refuses('a request of another tenant', 'not-approved', signed({ request: { tenant: 'other' } }));
   refuses('a request of another ledger', 'not-approved', signed({ request: { logOrigin: 'elsewhere' } }));
   refuses('a request under another authority', 'not-approved', signed({ request: { authorityDigest: sha256('x') } }));
