@@ -52,6 +52,8 @@ beforeAll(async () => {
   const { sealed, header, leaves, lines, recordTree, signedForce } = await makeParts();
 
   const handlers: Handlers = {
+    challenge: () => ({ nonce: 'whoever calls' }),
+    greet: () => null,
     cosign: async (params) => {
       if (!witnessing) return null;
       const { checkpoint } = params as { checkpoint: string };

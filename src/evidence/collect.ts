@@ -2,12 +2,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SignedRoster } from '../approval/roster.ts';
-import { connectPipe } from '../connector/pipe.ts';
 import { Failure } from '../errors.ts';
 import { parseCheckpoint } from '../ledger/checkpoint.ts';
 import { parseNote } from '../ledger/note.ts';
 import { buildTree, leafHash } from '../ledger/tree.ts';
 import type { Control } from '../role/control.ts';
+import { connectAs } from '../role/greet.ts';
 import type { RecordProof } from '../source/open.ts';
 import type { SignedAuthority } from '../trust/force.ts';
 import type { EvidenceSources, StoredEntry } from './bundle.ts';
@@ -27,7 +27,7 @@ export function controlSources(
   const cosigned = (): Promise<string> => readFile(join(place.ledger, 'checkpoint.cosigned'), 'utf8').catch(() => '');
 
   async function askGateway<T>(method: string, params: unknown): Promise<T> {
-    const peer = await connectPipe(place.socket('gateway'));
+    const peer = await connectAs(place.socket('gateway'), 'control', world.decisionKey);
     try {
       return (await peer.request(method, params)) as T;
     } finally {

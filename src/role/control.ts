@@ -24,6 +24,7 @@ import { readKey } from '../trust/key.ts';
 import { believe, fileMemory } from '../trust/memory.ts';
 import type { Looked, LookOrder } from '../verification/look.ts';
 import { ed25519PublicKey } from '../writ/writ.ts';
+import { connectAs } from './greet.ts';
 import { type Place, placeOf } from './place.ts';
 
 export interface Control {
@@ -110,19 +111,24 @@ export async function startControl(folder: string): Promise<Control> {
   drainTimer.unref();
 
   /* ---- the neighbours ---- */
+  const decisionKey = await readKey(folder, 'decision');
   const observers = new Map<number, (observed: readonly Observed[]) => Promise<void>>();
   let lastObservation = 0;
   const peers = new Map<string, Promise<Peer>>();
   function peerOf(role: 'gateway' | 'verifier' | 'worker'): Promise<Peer> {
     const known = peers.get(role);
     if (known) return known;
-    const connecting = connectPipe(place.socket(role), {
+    const answering: Handlers = {
       observed: async (params) => {
         const { id, observed } = params as { id: number; observed: readonly Observed[] };
         await observers.get(id)?.(observed);
         return null;
       },
-    });
+    };
+    const connecting =
+      role === 'gateway'
+        ? connectAs(place.socket(role), 'control', decisionKey, answering)
+        : connectPipe(place.socket(role), answering);
     peers.set(role, connecting);
     const forget = () => {
       if (peers.get(role) === connecting) peers.delete(role);
@@ -143,7 +149,7 @@ export async function startControl(folder: string): Promise<Control> {
     rules: compileRules(inForce.authority),
     decide: decider(policies),
     policyDigest: policies.policyDigest,
-    decisionKey: await readKey(folder, 'decision'),
+    decisionKey,
     verifierKey: ed25519PublicKey(inForce.trustRoot.verifierKey),
     gateway: {
       fetch: (feed) => ask<Fetched>('gateway', 'fetch', { feed }),

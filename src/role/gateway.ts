@@ -20,7 +20,7 @@ import {
 import { CallShape } from '../connector/shape.ts';
 import { Failure } from '../errors.ts';
 import { openBindings } from '../gateway/binding.ts';
-import { checkBoxKey, publicBoxKey, sealBox, signBoxKey } from '../gateway/box.ts';
+import { checkVouched, publicBoxKey, sealBox, vouchFor } from '../gateway/box.ts';
 import { catalogue as ldapCatalogue } from '../gateway/catalogue/ldap.ts';
 import { catalogue as postgresCatalogue } from '../gateway/catalogue/postgres.ts';
 import { catalogue as scimCatalogue } from '../gateway/catalogue/scim.ts';
@@ -47,10 +47,11 @@ import { openDatabase, packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
 import { readConnection } from '../store/prepare.ts';
 import type { InForce } from '../trust/force.ts';
-import { publicKeyOf, readKey, readKeyText } from '../trust/key.ts';
+import { makeSigningKey, publicKeyOf, readKey, readKeyText } from '../trust/key.ts';
 import { believe, databaseMemory } from '../trust/memory.ts';
 import { writeWhole } from '../trust/propose.ts';
 import { ed25519PublicKey, rawPublicKey, type Writ } from '../writ/writ.ts';
+import { type Caller, openGreeting } from './greet.ts';
 import { placeOf } from './place.ts';
 
 export const CATALOGUES = { scim: scimCatalogue, ldap: ldapCatalogue, postgres: postgresCatalogue };
@@ -196,6 +197,7 @@ export async function startGateway(folder: string, configFolder: string): Promis
   let subjects = openSubjects(inForce.authority, snapshots);
   const spender = openSpender(database, authority, clock);
   await publishBox(folder, 'gateway', boxKey, key);
+  await vouchForWorker(folder, key);
   const firstSecrets = openFirstSecrets({
     database,
     authority,
@@ -233,13 +235,36 @@ export async function startGateway(folder: string, configFolder: string): Promis
   });
   const tokens = openTokens(clock, random);
 
-  const handlers = (connection: Connection): Handlers => ({
+  /** Control's key is pinned by the trust root; for the worker's this gateway vouches. */
+  const keyOf = async (role: Caller): Promise<KeyObject> =>
+    role === 'control'
+      ? decisionKey
+      : ed25519PublicKey(checkVouched(await readFile(join(folder, 'worker.pub'), 'utf8'), 'worker', publicKeyOf(key)));
+
+  const forAnybody: Handlers = {
     ping: () => ({ role: 'gateway', authority: inForce.term.serial }),
     reload: async () => {
       inForce = await readSigned();
       subjects = openSubjects(inForce.authority, snapshots);
       return { authority: inForce.term.serial };
     },
+    // To whoever asks: it opens only where the key of the authority's `delivery` is, and is gone when that one says so.
+    firstSecret: async (params) => {
+      const { system, login } = params as { system: string; login: string };
+      return { sealed: await firstSecrets.sealed(system, login) };
+    },
+    delivered: async (params) => {
+      const { system, login, receipt } = params as { system: string; login: string; receipt: string };
+      await firstSecrets.delivered(system, login, receipt);
+      await scribe.write('gateway.delivered', { system }, { login }, { mayWait: false });
+    },
+    budget: async () => ({
+      grants: await spender.used('grants'),
+      removals: await spender.used('removals'),
+      envelope: authority().envelope ?? null,
+    }),
+  };
+  const forControl: Handlers = {
     fetch: async (params) => {
       const { feed } = params as { feed: string };
       const snapshot = await fetchFeed(
@@ -278,6 +303,17 @@ export async function startGateway(folder: string, configFolder: string): Promis
       };
     },
     terminated: () => spender.terminated(),
+    cosign: async (params) => {
+      await cosigning;
+      await cosignNow((params as { checkpoint: string }).checkpoint);
+      return null;
+    },
+    prove: async (params) => {
+      const { feed, id, key: record } = params as { feed: string; id: string; key: string };
+      return snapshots.prove(feed, id, record);
+    },
+  };
+  const forWorker = (connection: Connection): Handlers => ({
     token: (params) => {
       const { connector } = params as { connector: string };
       if (!authority().connectors[connector]) throw new Failure('token-refused', `${connector} is not in the register`);
@@ -292,31 +328,16 @@ export async function startGateway(folder: string, configFolder: string): Promis
       }
       return gate.pass(connector, writ, shaped.data as Call);
     },
-    // To whoever asks: it opens only where the key of the authority's `delivery` is, and is gone when that one says so.
-    firstSecret: async (params) => {
-      const { system, login } = params as { system: string; login: string };
-      return { sealed: await firstSecrets.sealed(system, login) };
-    },
-    delivered: async (params) => {
-      const { system, login, receipt } = params as { system: string; login: string; receipt: string };
-      await firstSecrets.delivered(system, login, receipt);
-      await scribe.write('gateway.delivered', { system }, { login }, { mayWait: false });
-    },
-    cosign: async (params) => {
-      await cosigning;
-      await cosignNow((params as { checkpoint: string }).checkpoint);
-      return null;
-    },
-    budget: async () => ({
-      grants: await spender.used('grants'),
-      removals: await spender.used('removals'),
-      envelope: authority().envelope ?? null,
-    }),
-    prove: async (params) => {
-      const { feed, id, key: record } = params as { feed: string; id: string; key: string };
-      return snapshots.prove(feed, id, record);
-    },
   });
+  const handlers = (connection: Connection): Handlers => {
+    const greeting = openGreeting(keyOf, random);
+    return {
+      ...forAnybody,
+      ...greeting.handlers,
+      ...greeting.only('control', forControl),
+      ...greeting.only('worker', forWorker(connection)),
+    };
+  };
   const listener = await listenPipe(place.socket('gateway'), handlers);
   return {
     async close() {
@@ -353,7 +374,7 @@ export async function readPublicBox(
     readFile(boxPath(folder, role), 'utf8'),
     trustRoot ?? readFile(join(folder, 'trust-root.json'), 'utf8').then((file) => parseTrustRoot(file).trustRoot),
   ]);
-  return checkBoxKey(text, role, ed25519PublicKey(role === 'gateway' ? root.gatewayKey : root.verifierKey));
+  return checkVouched(text, `${role}.box`, ed25519PublicKey(role === 'gateway' ? root.gatewayKey : root.verifierKey));
 }
 
 /** A role says at each start which box is its own: whoever swapped the file, or wrote it before it was signed, is undone. */
@@ -363,7 +384,15 @@ export async function publishBox(
   privatePem: string,
   roleKey: KeyObject,
 ): Promise<void> {
-  const text = signBoxKey(publicBoxKey(privatePem), role, roleKey);
+  const text = vouchFor(publicBoxKey(privatePem), `${role}.box`, roleKey);
   if ((await readFile(boxPath(folder, role), 'utf8').catch(() => '')) !== text)
     await writeWhole(boxPath(folder, role), text);
+}
+
+/** Where the beginning was before workers had keys. A key that nobody vouches for stays so. */
+async function vouchForWorker(folder: string, key: KeyObject): Promise<void> {
+  const path = join(folder, 'worker.pub');
+  if ((await readFile(path, 'utf8').catch(() => null)) !== null) return;
+  const own = await readKey(folder, 'worker').catch(() => makeSigningKey(folder, 'worker'));
+  await writeWhole(path, vouchFor(rawPublicKey(own), 'worker', key));
 }

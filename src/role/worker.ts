@@ -7,16 +7,11 @@ import { optionsOf } from '../authority/target.ts';
 import { systemClock } from '../clock.ts';
 import { type PerformCall, probeConfinement, type Runner, startRunner } from '../connector/confinement.ts';
 import type { Call, Observed, Reply, Task } from '../connector/contract.ts';
-import {
-  type Connection,
-  connectPipe,
-  type Handlers,
-  type Listener,
-  listenPipe,
-  type Peer,
-} from '../connector/pipe.ts';
+import { type Connection, type Handlers, type Listener, listenPipe, type Peer } from '../connector/pipe.ts';
 import { Failure, hasCode } from '../errors.ts';
+import { readKey } from '../trust/key.ts';
 import { believe, fileMemory } from '../trust/memory.ts';
+import { connectAs } from './greet.ts';
 import { placeOf } from './place.ts';
 
 interface Token {
@@ -36,7 +31,7 @@ export async function startWorker(folder: string): Promise<Listener> {
 
   function gatewayPeer(): Promise<Peer> {
     if (gateway) return gateway;
-    const connecting = connectPipe(place.socket('gateway'));
+    const connecting = readKey(folder, 'worker').then((key) => connectAs(place.socket('gateway'), 'worker', key));
     gateway = connecting;
     const forget = () => {
       if (gateway === connecting) gateway = null;

@@ -15,7 +15,7 @@ import { type Signer, signSsh } from '../../src/approval/sshsig.ts';
 import { parseTrustRoot } from '../../src/approval/trust-root.ts';
 import { systemClock, systemRandom } from '../../src/clock.ts';
 import { checkConfig } from '../../src/config.ts';
-import { connectPipe, type Listener, type Peer } from '../../src/connector/pipe.ts';
+import type { Listener, Peer } from '../../src/connector/pipe.ts';
 import { openPlans, showPlan, showPlans } from '../../src/control/inspect.ts';
 import { type PlanningReport, plan as planning } from '../../src/control/planning.ts';
 import { type RunReport, run as running } from '../../src/control/run.ts';
@@ -25,6 +25,7 @@ import { sealCredential } from '../../src/gateway/credential.ts';
 import { checkLedger, type LedgerReport } from '../../src/ledger/check.ts';
 import { type Control, startControl } from '../../src/role/control.ts';
 import { readPublicBox, startGateway } from '../../src/role/gateway.ts';
+import { connectAs } from '../../src/role/greet.ts';
 import { type Place, placeOf } from '../../src/role/place.ts';
 import { startVerifier } from '../../src/role/verifier.ts';
 import { startWorker } from '../../src/role/worker.ts';
@@ -167,7 +168,7 @@ export interface World {
   halt(...roles: readonly RoleName[]): Promise<void>;
   /** The offline checker over the whole ledger. */
   ledger(): Promise<LedgerReport>;
-  /** A connection of one's own to the gateway's socket. */
+  /** The gateway's socket for whoever holds the keys of control and of the worker. */
   door(): Promise<Peer>;
   readonly crm: {
     lie(lie: keyof typeof LIES | null): Promise<void>;
@@ -349,7 +350,21 @@ export async function startWorld(bounds: Bounds = { grants: 80, removals: 20 }):
       }
       return report as LedgerReport;
     },
-    door: () => connectPipe(place.socket('gateway')),
+    async door() {
+      const [asControl, asWorker] = await Promise.all([
+        connectAs(place.socket('gateway'), 'control', keys.decision),
+        connectAs(place.socket('gateway'), 'worker', await readKey(folder, 'worker')),
+      ]);
+      return {
+        request: (method, params, signal) =>
+          (method === 'token' || method === 'call' ? asWorker : asControl).request(method, params, signal),
+        closed: asControl.closed,
+        close(reason) {
+          asControl.close(reason);
+          asWorker.close(reason);
+        },
+      };
+    },
     crm: {
       lie,
       state,
