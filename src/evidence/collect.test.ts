@@ -1,8 +1,9 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type ScratchCluster, scratchCluster, scratchFolder, servers } from '../../test/scratch.ts';
-import { systemClock } from '../clock.ts';
+import { systemClock, systemRandom } from '../clock.ts';
 import { type Handlers, type Listener, listenPipe } from '../connector/pipe.ts';
 import { memoryHead } from '../ledger/head.ts';
 import { type Log, openLog } from '../ledger/log.ts';
@@ -10,6 +11,7 @@ import { keepBodies } from '../ledger/outbox.ts';
 import { leafHash } from '../ledger/tree.ts';
 import { createWitness } from '../ledger/witness.ts';
 import { parseLeaf } from '../plan/change.ts';
+import { openGreeting } from '../role/greet.ts';
 import { type Place, placeOf } from '../role/place.ts';
 import { type Database, openDatabase, packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
@@ -35,6 +37,7 @@ let log: Log;
 let place: Place;
 let gateway: Listener;
 let witnessing = true;
+const decision = generateKeyPairSync('ed25519');
 
 beforeAll(async () => {
   const [server] = await servers();
@@ -52,8 +55,7 @@ beforeAll(async () => {
   const { sealed, header, leaves, lines, recordTree, signedForce } = await makeParts();
 
   const handlers: Handlers = {
-    challenge: () => ({ nonce: 'whoever calls' }),
-    greet: () => null,
+    ...openGreeting(async () => decision.publicKey, systemRandom).handlers,
     cosign: async (params) => {
       if (!witnessing) return null;
       const { checkpoint } = params as { checkpoint: string };
@@ -111,7 +113,7 @@ afterAll(async () => {
 
 const sources = () =>
   controlSources({
-    world: { authority, clock: { ...systemClock, sleep: async () => {} } } as never,
+    world: { authority, decisionKey: decision.privateKey, clock: { ...systemClock, sleep: async () => {} } } as never,
     log,
     place,
     database,
