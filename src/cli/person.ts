@@ -32,7 +32,10 @@ export const addPerson: AddCommand = (program, face) => {
         ).choices(['terminate', 'reinstate']),
       )
       .option('--reason <text>', 'for terminate and reinstate: why')
-      .option('--by <person>', 'for terminate and reinstate: who asks; a termination he cannot approve')
+      .option(
+        '--by <person>',
+        'for terminate and reinstate: who asks; a claim, shown as one; a termination he cannot approve',
+      )
       .option('--first-credential <system>', 'hand out the first secret of a new account there, once')
       .option(
         '--key <file>',
