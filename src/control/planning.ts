@@ -407,7 +407,8 @@ export async function storePlans(tx: Queryable, world: World, plans: readonly Pl
             leaf.entitlement,
             leaf.person,
             leaf.cause,
-            'planned',
+            // A plan that refused itself goes nowhere, and so does nothing in it.
+            item.findings.length > 0 ? 'refused' : 'planned',
             array(leaf.after),
             array(leaf.waitsFor.map((name) => Number(name.slice(1)))),
             at,
