@@ -29,6 +29,7 @@ import type { Catalogue, Classified } from './catalogue/contract.ts';
 import type { Credentials } from './credential.ts';
 import type { Subject } from './envelope.ts';
 import { checkBound, checkEnvelope, checkEvidence, type EnvelopeFacts } from './envelope.ts';
+import type { FirstSecrets } from './first-secret.ts';
 import { checkScope } from './scope.ts';
 import type { Spender } from './spend.ts';
 import type { Targets } from './target.ts';
@@ -50,8 +51,7 @@ export interface GateWorld {
   readonly spender: Spender;
   readonly scribe: Scribe;
   readonly subjectOf: (leaf: Leaf, now: Instant) => Promise<Subject>;
-  /** Keeps a new account's first secret until it is delivered, and tells the verifier, who will present it again. */
-  readonly keepFirstSecret: (system: string, login: string, secret: string) => Promise<void>;
+  readonly firstSecrets: FirstSecrets;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -79,6 +79,8 @@ export interface Gate {
   pass(connector: string, writId: string | null, call: Call): Promise<Reply>;
   /** A change that concerns Writgate alone: `adopt` binds an existing account to a person. @throws Failure */
   passOwn(writId: string, seq: number): Promise<Reply>;
+  /** At the start: seals an outcome for each attempt of which a gateway that died did not tell. */
+  tellOfTheDead(): Promise<void>;
 }
 
 export function openGate(world: GateWorld): Gate {
@@ -284,20 +286,17 @@ export function openGate(world: GateWorld): Gate {
       callDigest: digestOf(classified.call),
       execute: async (wasLost) => {
         const secret = await world.credentials.of(connector);
-        let forwarded = classified.call;
-        let firstSecret: string | null = null;
-        if (classified.wantsSecret) {
-          firstSecret = world.random(18).toString('base64url');
-          forwarded = catalogue.withSecret(forwarded, firstSecret);
-        }
+        const first = classified.wantsSecret ? world.firstSecrets.make(leaf.system, leaf.object) : null;
+        const forwarded = first === null ? classified.call : catalogue.withSecret(classified.call, first.secret);
+        // From here on it may be made, also when we die before the answer: then it has this secret and no other.
+        await first?.hold();
+        if (leaf.effect === 'create') await world.spender.sent({ planDigest: writ.open.planDigest, seq: leaf.seq });
         const reply = await world.targets.perform(connector.on, forwarded, secret);
         const made = stateOf(reply) === 'done';
-        if ((made || reply.kind === 'lost') && firstSecret !== null) {
-          await world.keepFirstSecret(leaf.system, leaf.object, firstSecret);
-        }
-        // Taken, and an earlier attempt of this very change got no answer: then that one made it. Taken otherwise, it is
-        // somebody else's, and only people can say whose.
-        if (leaf.effect === 'create' && leaf.subject !== null && (made || (wasLost && isTaken(reply)))) {
+        const madeBefore = wasMadeBefore(wasLost, leaf, reply);
+        if (made) await first?.keep();
+        else if (!wasLost && stateOf(reply) !== 'lost') await first?.forget();
+        if (leaf.effect === 'create' && leaf.subject !== null && (made || madeBefore)) {
           await world.bindings.bind(leaf.system, leaf.object, catalogue.createdId(forwarded, reply), leaf.subject);
         }
         return reply;
@@ -325,24 +324,28 @@ export function openGate(world: GateWorld): Gate {
     });
   }
 
-  /** Spend → intent sealed → effect → outcome sealed. A crash between any two leaves `reserved`, and the same call may come again. */
+  /**
+   * Spend → intent sealed → effect → outcome sealed. A crash between any two leaves an attempt that is untold, and the same
+   * call may come again.
+   */
   async function perform(
     writ: Held,
     leaf: Leaf,
     act: { connector: string; callDigest: Digest; execute: (wasLost: boolean) => Promise<Reply> },
   ): Promise<Reply> {
     const { planDigest, body } = writ.open;
+    const refs = { change: `${body.header.plan}.${leaf.seq}`, writ: body.id, plan: planDigest };
     const spent = await world.spender.spend({
       planDigest,
       leaf,
       callDigest: act.callDigest,
       automatic: writ.people === null,
+      refs,
     });
     if (spent.verdict === 'replay') return spent.reply;
     if (spent.verdict === 'busy') return { kind: 'down', message: `change ${leaf.seq} is being made at this moment` };
     if (spent.verdict === 'refused') return refuseSealed(act.connector, spent.code, spent.message, leaf, writ);
 
-    const refs = { change: `${body.header.plan}.${leaf.seq}`, writ: body.id, plan: planDigest };
     const intent = {
       leaf,
       connector: act.connector,
@@ -350,7 +353,9 @@ export function openGate(world: GateWorld): Gate {
       attempt: spent.attempt,
       people: writ.people ?? [],
     };
-    const sealed = await world.scribe.write('gateway.intent', refs, intent, { mayWait: ADDING.has(leaf.effect) });
+    const sealed = await world.scribe
+      .write('gateway.intent', refs, intent, { mayWait: ADDING.has(leaf.effect) })
+      .catch((thrown: Error) => ({ ok: false as const, why: `the intent could not be kept: ${thrown.message}` }));
     if (!sealed.ok) {
       await world.spender.settle({
         planDigest,
@@ -358,6 +363,8 @@ export function openGate(world: GateWorld): Gate {
         state: 'down',
         reply: refused('ledger-away', sealed.why),
       });
+      // Nothing was said of it, so that nothing is to be told.
+      world.spender.told({ planDigest, seq: leaf.seq });
       return { kind: 'down', message: sealed.why };
     }
     const before = world.clock.now();
@@ -369,9 +376,23 @@ export function openGate(world: GateWorld): Gate {
       reply = { kind: 'down', message: thrown instanceof Failure ? thrown.message : 'the gateway met a defect' };
     }
     const tookMs = world.clock.now() - before;
-    await world.spender.settle({ planDigest, seq: leaf.seq, state: stateOf(reply), reply });
+    const state = wasMadeBefore(spent.wasLost, leaf, reply) ? 'done' : stateOf(reply);
+    await world.spender.settle({ planDigest, seq: leaf.seq, state, reply });
     await world.scribe.write('gateway.outcome', refs, { ...summary(reply), tookMs }, { mayWait: false });
+    world.spender.told({ planDigest, seq: leaf.seq });
     return reply;
+  }
+
+  async function tellOfTheDead(): Promise<void> {
+    for (const { planDigest, seq, refs, reply, wasSent, tookMs } of await world.spender.untold()) {
+      if (reply === null) {
+        const state = wasSent ? 'lost' : 'down';
+        await world.spender.settle({ planDigest, seq, state, reply: { kind: 'lost', message: DIED.detail } });
+      }
+      const outcome = { ...(reply === null ? DIED : summary(reply)), tookMs };
+      await world.scribe.write('gateway.outcome', refs, outcome, { mayWait: false });
+      world.spender.told({ planDigest, seq });
+    }
   }
 
   /** A connector that is refused a thousand times a second shall not fill the ledger: the first hundred a minute say enough. */
@@ -407,7 +428,7 @@ export function openGate(world: GateWorld): Gate {
     return refused(code, message);
   }
 
-  return { admit, pass, passOwn };
+  return { admit, pass, passOwn, tellOfTheDead };
 }
 
 /** SQLSTATEs after which nobody knows, and those by which the server rolled back and may be asked again. */
@@ -419,6 +440,13 @@ const isTaken = (reply: Reply): boolean =>
   (reply.kind === 'http' && reply.status === 409) ||
   (reply.kind === 'ldap' && reply.code === 68) ||
   (reply.kind === 'sql' && reply.sqlstate === '42710');
+
+/**
+ * Taken, and an earlier attempt of this very change got no answer: then that one made it. Taken otherwise, it is somebody
+ * else's, and only people can say whose.
+ */
+const wasMadeBefore = (wasLost: boolean, leaf: Leaf, reply: Reply): boolean =>
+  leaf.effect === 'create' && wasLost && isTaken(reply);
 
 const messageOf = (reply: Reply): string => ('message' in reply ? reply.message : '');
 const describe = (tuple: Tuple | Leaf): string =>
@@ -444,6 +472,9 @@ function stateOf(reply: Reply): 'done' | 'refused' | 'lost' | 'down' {
       return 'down';
   }
 }
+
+/** Told by the next gateway. Whether this one had sealed its intent, nobody knows either. */
+const DIED = { result: 'died', detail: 'the gateway died before it heard the answer' };
 
 /** What of a reply goes into the ledger: enough to argue about, and never a body with somebody's data or secret. */
 function summary(reply: Reply): { readonly result: string; readonly detail: string } {

@@ -19,6 +19,21 @@ export interface Spending {
   readonly callDigest: Digest;
   /** Inside the envelope: counts against its budget. */
   readonly automatic: boolean;
+  /** What the attempt is called in the ledger. */
+  readonly refs: Readonly<Record<string, string>>;
+}
+
+/** An attempt whose outcome the ledger does not have, because the gateway that made it died. */
+export interface Untold {
+  readonly planDigest: Digest;
+  readonly seq: number;
+  readonly refs: Readonly<Record<string, string>>;
+  /** null: nobody heard it. */
+  readonly reply: Reply | null;
+  /** False: it certainly did not go out. */
+  readonly wasSent: boolean;
+  /** Since it began, as far as anybody knows. */
+  readonly tookMs: number;
 }
 
 export type SpendVerdict =
@@ -70,8 +85,14 @@ export interface Settlement {
 
 export interface Spender {
   spend(item: Spending): Promise<SpendVerdict>;
+  /** The attempt goes out now: whoever dies from here on leaves one that got no answer. */
+  sent(item: Pick<Settlement, 'planDigest' | 'seq'>): Promise<void>;
   /** How an attempt ended. */
   settle(item: Settlement): Promise<void>;
+  /** Its outcome is sealed, or in the journal. Written when there is time: to tell twice harms nobody. */
+  told(item: Pick<Settlement, 'planDigest' | 'seq'>): void;
+  /** Of gateways before this one: asked before the first attempt. */
+  untold(): Promise<readonly Untold[]>;
   /** When this gateway last disabled an account that it has not let in again since, or null. */
   disabledAt(system: string, login: string): Promise<Instant | null>;
   /** Whether people's signatures once took everything from the subject, and nothing signed was given since. */
@@ -157,11 +178,12 @@ export function openSpender(database: Database, authority: () => Authority, cloc
 
     const at = isoTime(clock.now());
     await tx.query(
-      `insert into spent (tenant, plan_digest, seq, tuple, state, call_digest, at, subject, cause)
-       select $1, p, s, t, 'reserved', c, $6, b, w
-         from unnest($2::text[], $3::int[], $4::jsonb[], $5::text[], $7::text[], $8::text[]) as u(p, s, t, c, b, w)
+      `insert into spent (tenant, plan_digest, seq, tuple, state, call_digest, at, subject, cause, untold)
+       select $1, p, s, t, 'reserved', c, $6, b, w, r
+         from unnest($2::text[], $3::int[], $4::jsonb[], $5::text[], $7::text[], $8::text[], $9::jsonb[]) as u(p, s, t, c, b, w, r)
        on conflict (tenant, plan_digest, seq) do update
-         set state = 'reserved', attempts = spent.attempts + 1, call_digest = excluded.call_digest, reply = null, at = excluded.at`,
+         set state = 'reserved', attempts = spent.attempts + 1, call_digest = excluded.call_digest, reply = null, at = excluded.at,
+             untold = excluded.untold`,
       [
         tenant(),
         going.map(({ planDigest }) => planDigest),
@@ -171,6 +193,7 @@ export function openSpender(database: Database, authority: () => Authority, cloc
         at,
         going.map(({ leaf }) => subjectOf(leaf)),
         going.map(({ leaf, automatic }) => (automatic ? 'automatic' : leaf.cause)),
+        going.map(({ refs }) => JSON.stringify(refs)),
       ],
     );
     if (charged.length > 0) {
@@ -207,10 +230,26 @@ export function openSpender(database: Database, authority: () => Authority, cloc
     { gatherMs: 2 },
   );
 
+  /** One statement for all that come together. */
+  const marking = (assignment: string, gatherMs: number) =>
+    groupCommit<Pick<Settlement, 'planDigest' | 'seq'>, void>(
+      async (items) => {
+        await database.query(
+          `update spent set ${assignment} from unnest($2::text[], $3::int[]) as u(plan_digest, seq)
+            where spent.tenant = $1 and spent.plan_digest = u.plan_digest and spent.seq = u.seq`,
+          [tenant(), items.map(({ planDigest }) => planDigest), items.map(({ seq }) => seq)],
+        );
+        return items.map(() => undefined);
+      },
+      { gatherMs },
+    );
+  const sent = marking(`state = 'lost'`, 2);
+  const told = marking('untold = null', 50);
+
   const settle = groupCommit<Settlement, void>(
     async (items) => {
       const column = <T>(pick: (item: Settlement) => T) => items.map(pick);
-      await database.tx(async (tx) => {
+      const settling = database.tx(async (tx) => {
         await tx.query(
           `update spent set state = u.state, reply = u.reply, at = $6
              from unnest($2::text[], $3::int[], $4::text[], $5::jsonb[]) as u(plan_digest, seq, state, reply)
@@ -234,7 +273,10 @@ export function openSpender(database: Database, authority: () => Authority, cloc
           [tenant(), idle.map(({ planDigest }) => planDigest), idle.map(({ seq }) => seq)],
         );
       });
-      for (const { planDigest, seq } of items) inFlight.delete(`${planDigest} ${seq}`);
+      // Also when that could not be written down: the attempt is over, and the next one finds it as a crash leaves it.
+      await settling.finally(() => {
+        for (const { planDigest, seq } of items) inFlight.delete(`${planDigest} ${seq}`);
+      });
       return items.map(() => undefined);
     },
     { gatherMs: 2 },
@@ -242,7 +284,32 @@ export function openSpender(database: Database, authority: () => Authority, cloc
 
   return {
     spend,
+    sent,
     settle,
+    told: (item) => void told(item).catch(() => undefined),
+    async untold() {
+      const rows = await database.query<{
+        plan_digest: Digest;
+        seq: number;
+        state: SpentState;
+        effect: string;
+        untold: Record<string, string>;
+        reply: Reply | null;
+        at: Date;
+      }>(
+        `select plan_digest, seq, state, tuple ->> 'effect' as effect, untold, reply, at from spent
+          where tenant = $1 and untold is not null order by at`,
+        [tenant()],
+      );
+      return rows.map(({ plan_digest, seq, state, effect, untold, reply, at }) => ({
+        planDigest: plan_digest,
+        seq,
+        refs: untold,
+        reply,
+        wasSent: !(state === 'reserved' && effect === 'create'),
+        tookMs: clock.now() - at.getTime(),
+      }));
+    },
     used: (which) => usedIn(database.query, which),
     async wasTerminated(leaf) {
       const { gone } = await database.one<{ gone: boolean }>(
@@ -258,10 +325,11 @@ export function openSpender(database: Database, authority: () => Authority, cloc
     },
     async disabledAt(system, login) {
       const account = (effect: string) => JSON.stringify({ system, object: login, effect });
+      // One that got no answer counts from when it was tried: whoever comes again finds it done, and has nothing to ask for.
       // A disable before the account was made or let in again is another story.
       const { at } = await database.one<{ at: Date | null }>(
         `select max(d.at) as at from spent d
-          where d.tenant = $1 and d.state = 'done' and d.tuple @> $2::jsonb
+          where d.tenant = $1 and d.state in ('done', 'lost') and d.tuple @> $2::jsonb
             and not exists (select 1 from spent e where e.tenant = d.tenant and e.at > d.at
                                and (e.tuple @> $3::jsonb or e.tuple @> $4::jsonb))`,
         [tenant(), account('disable'), account('enable'), account('create')],
@@ -296,7 +364,7 @@ function again(item: Spending, before: SpentRow): SpendVerdict {
           message: `change ${item.leaf.seq} was done already; a writ is spent once`,
         };
   }
-  // Only what was sent and got no answer: a `reserved` that a crash left may never have been sent.
+  // Only what was sent and got no answer: a `reserved` that a crash left was not sent, or is no create.
   const wasLost = before.state === 'lost';
   return { verdict: 'go', attempt: before.attempts + 1, wasLost };
 }

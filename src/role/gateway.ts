@@ -2,10 +2,10 @@
  * The gateway role: the only holder of writer credentials. It attests feeds, checks writs, performs calls, spends
  * budgets, cosigns the ledger; and it reads the signed authority for itself.
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { digestOf, sha256 } from '../canonical.ts';
-import { isoTime, systemClock, systemRandom } from '../clock.ts';
+import { digestOf } from '../canonical.ts';
+import { systemClock, systemRandom } from '../clock.ts';
 import type { Call } from '../connector/contract.ts';
 import {
   type Connection,
@@ -18,12 +18,12 @@ import {
 import { CallShape } from '../connector/shape.ts';
 import { Failure } from '../errors.ts';
 import { openBindings } from '../gateway/binding.ts';
-import { openBox, sealBox } from '../gateway/box.ts';
 import { catalogue as ldapCatalogue } from '../gateway/catalogue/ldap.ts';
 import { catalogue as postgresCatalogue } from '../gateway/catalogue/postgres.ts';
 import { catalogue as scimCatalogue } from '../gateway/catalogue/scim.ts';
 import { openCredentials } from '../gateway/credential.ts';
 import { fetchFeed } from '../gateway/feed.ts';
+import { openFirstSecrets } from '../gateway/first-secret.ts';
 import { openGate } from '../gateway/gate.ts';
 import { openJournal } from '../gateway/journal.ts';
 import { openHttp } from '../gateway/perform/http.ts';
@@ -224,6 +224,15 @@ export async function startGateway(folder: string, configFolder: string): Promis
     readPublicBox(folder, 'verifier'),
   ]);
 
+  const firstSecrets = openFirstSecrets({
+    database,
+    tenant: inForce.authority.tenant,
+    folder: place.firstSecrets,
+    boxes: { own: boxKey, ownPublic: publicBoxKey, verifier: verifierBox },
+    clock,
+    random,
+  });
+
   const decisionKey = ed25519PublicKey(inForce.trustRoot.controlKey);
   const gate = openGate({
     force: () => ({
@@ -240,17 +249,7 @@ export async function startGateway(folder: string, configFolder: string): Promis
     spender,
     scribe,
     subjectOf: (leaf, now) => subjects(leaf, now),
-    async keepFirstSecret(system, login, secret) {
-      await database.query(
-        `insert into first_secret (tenant, system, login, sealed, made_at) values ($1, $2, $3, $4, $5)
-         on conflict (tenant, system, login) do update set sealed = excluded.sealed, made_at = excluded.made_at`,
-        [authority().tenant, system, login, sealBox(secret, publicBoxKey, random), isoTime(clock.now())],
-      );
-      await mkdir(place.firstSecrets, { recursive: true, mode: 0o700 });
-      await writeFile(firstSecretPath(place.firstSecrets, system, login), sealBox(secret, verifierBox, random), {
-        mode: 0o600,
-      });
-    },
+    firstSecrets,
     clock,
     random,
   });
@@ -317,17 +316,14 @@ export async function startGateway(folder: string, configFolder: string): Promis
     // Once, to whoever may open this socket, which is not control's to give: then it is gone.
     firstSecret: async (params) => {
       const { system, login } = params as { system: string; login: string };
-      const row = await database.maybe<{ sealed: string }>(
-        'delete from first_secret where tenant = $1 and system = $2 and login = $3 returning sealed',
-        [authority().tenant, system, login],
-      );
-      if (!row)
+      const secret = await firstSecrets.deliver(system, login);
+      if (secret === null)
         throw new Failure(
           'not-found',
           `no first secret of ${login} on ${system} waits: none was made, or it was delivered`,
         );
       await scribe.write('gateway.delivered', { system }, { login }, { mayWait: false });
-      return { secret: openBox(row.sealed, boxKey) };
+      return { secret };
     },
     cosign: async (params) => {
       await cosigning;
@@ -344,6 +340,7 @@ export async function startGateway(folder: string, configFolder: string): Promis
       return snapshots.prove(feed, id, record);
     },
   });
+  await gate.tellOfTheDead();
   const listener = await listenPipe(place.socket('gateway'), handlers);
   return {
     async close() {
@@ -361,9 +358,6 @@ export async function startGateway(folder: string, configFolder: string): Promis
     },
   };
 }
-
-export const firstSecretPath = (folder: string, system: string, login: string): string =>
-  join(folder, `${sha256(`${system}\u0000${login}`).slice(0, 32)}.sealed`);
 
 /** Public box keys lie beside the trust root: they are no secret, and whoever swaps one gets nothing that opens. */
 export const readPublicBox = async (folder: string, role: 'gateway' | 'verifier'): Promise<string> =>

@@ -13,6 +13,7 @@ import { connectPipe, type Handlers, type Listener, listenPipe, type Peer } from
 import { Failure } from '../errors.ts';
 import { openBox } from '../gateway/box.ts';
 import { openCredentials } from '../gateway/credential.ts';
+import { firstSecretPath } from '../gateway/first-secret.ts';
 import { checkScope, connectorFor } from '../gateway/scope.ts';
 import { openTargets } from '../gateway/target.ts';
 import { parseVerifier } from '../ledger/note.ts';
@@ -23,7 +24,7 @@ import { readKey, readKeyText } from '../trust/key.ts';
 import { judge, type Looked, type LookOrder, signVerification, type VerificationBody } from '../verification/look.ts';
 import { ADDING } from '../writ/tuple.ts';
 import { rawPublicKey } from '../writ/writ.ts';
-import { CATALOGUES, firstSecretPath, PERFORMERS } from './gateway.ts';
+import { CATALOGUES, PERFORMERS } from './gateway.ts';
 import { placeOf } from './place.ts';
 
 /** A target may need a moment until a read shows what a write did; after this it is contradicted. */
