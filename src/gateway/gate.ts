@@ -294,8 +294,9 @@ export function openGate(world: GateWorld): Gate {
         const reply = await world.targets.perform(connector.on, forwarded, secret);
         const made = stateOf(reply) === 'done';
         const madeBefore = wasMadeBefore(wasLost, leaf, reply);
-        if (made) await first?.keep();
-        else if (!wasLost && stateOf(reply) !== 'lost') await first?.forget();
+        if (made || (stateOf(reply) === 'lost' && !wasLost)) await first?.keep();
+        // After an attempt that may have made it, what is held is the secret of that one.
+        else if (!wasLost) await first?.forget();
         if (leaf.effect === 'create' && leaf.subject !== null && (made || madeBefore)) {
           await world.bindings.bind(leaf.system, leaf.object, catalogue.createdId(forwarded, reply), leaf.subject);
         }

@@ -26,7 +26,7 @@ import { systemClock, systemRandom } from '../../src/clock.ts';
 import { checkConfig } from '../../src/config.ts';
 import { connectPipe } from '../../src/connector/pipe.ts';
 import type { Planned, PlanShown, PlanSummary, Ran, Status } from '../../src/control/shown.ts';
-import { Failure, hasCode } from '../../src/errors.ts';
+import { type Code, Failure, hasCode } from '../../src/errors.ts';
 import { checkEvidence } from '../../src/evidence/check.ts';
 import { sealCredential } from '../../src/gateway/credential.ts';
 import { openSqlWith } from '../../src/gateway/perform/sql.ts';
@@ -48,8 +48,7 @@ import type { Point } from './effects.ts';
 
 const DIST = new URL('../../dist/', import.meta.url);
 const built = (path: string): string => fileURLToPath(new URL(path, DIST));
-const EFFECTS = new URL('test/crash/effects.js', DIST).href;
-export const CLI = fileURLToPath(new URL('../../bin/writgate.js', import.meta.url));
+export const EFFECTS = new URL('test/crash/effects.js', DIST).href;
 
 /* ---- who works here ---------------------------------------------------------------------------------------------------- */
 
@@ -196,6 +195,23 @@ export interface Facts {
   readonly secrets: readonly string[];
 }
 
+/** What is otherwise on this day than usually, in words. */
+export const differences = (facts: Facts, usual: Facts): string[] =>
+  (Object.keys(usual) as (keyof Facts)[]).flatMap((what) => [
+    ...without(facts[what], usual[what]).map((line) => `${what}: also ${line}`),
+    ...without(usual[what], facts[what]).map((line) => `${what}: not ${line}`),
+  ]);
+
+/** Lines that stand more often in the first. */
+function without(lines: readonly string[], others: readonly string[]): string[] {
+  const rest = [...others];
+  return lines.filter((line) => {
+    const at = rest.indexOf(line);
+    if (at >= 0) rest.splice(at, 1);
+    return at < 0;
+  });
+}
+
 interface Write {
   readonly tuple: string;
   readonly status: number;
@@ -221,7 +237,12 @@ export interface Company {
   /** Ends roles in order. */
   halt(...roles: readonly Role[]): Promise<void>;
   pidOf(role: Role): number;
-  killAll(): Promise<void>;
+  /** Resolves when the SCIM target is given its n-th write of this day. */
+  write(n: number): Promise<void>;
+  /** Everything of Writgate's on this machine dies at once, the database server too; and is started again. */
+  powerCut(): Promise<void>;
+  /** Its database server ends so, at once or with an immediate shutdown, and is started again. */
+  loseStore(how: 'SIGKILL' | 'SIGQUIT'): Promise<void>;
   /** From now on its effects are counted, and it dies at the point; started again, at the next one. */
   arm(role: Role, ...points: readonly Point[]): Promise<void>;
   /** Whether it has died at all points; counting and dying end. @returns effects since it was armed or started */
@@ -234,6 +255,8 @@ export interface Company {
     readonly morning?: () => Promise<void>;
     readonly evening?: () => Promise<void>;
     readonly others?: number;
+    /** Carries the plans before people do it over the API. */
+    readonly carry?: () => Promise<void>;
   }): Promise<Facts>;
   ledger(): Promise<LedgerReport>;
   /** The effects at which a role was killed last. */
@@ -433,12 +456,12 @@ export async function startCompany(): Promise<Company> {
   }
 
   /* ---- what a person does: again, when control went away ---- */
-  async function insist<T>(work: () => Promise<T>): Promise<T> {
+  async function insist<T>(work: () => Promise<T>, codes: readonly Code[] = AGAIN): Promise<T> {
     for (const until = Date.now() + PATIENCE_MS; ; ) {
       try {
         return await work();
       } catch (thrown) {
-        if (!AGAIN.some((code) => hasCode(thrown, code)) || Date.now() > until) throw thrown;
+        if (!codes.some((code) => hasCode(thrown, code)) || Date.now() > until) throw thrown;
         await sleep(50);
       }
     }
@@ -613,7 +636,9 @@ export async function startCompany(): Promise<Company> {
     const told = (lines: readonly string[]): string[] => lines.map(plain).sort();
     const changes = await database.query<
       Record<'system' | 'login' | 'effect' | 'entitlement' | 'stage' | 'note', string>
-    >('select system, login, effect, entitlement, stage, note from change where plan > $1', [since]);
+    >(`select system, login, effect, entitlement, stage, note from change where plan > $1 and stage <> 'superseded'`, [
+      since,
+    ]);
     const digests = await database.query<{ digest: string }>('select digest from plan where number > $1', [since]);
     const of = digests.map(({ digest }) => digest);
     const spent = await gatewayDatabase.query<{ tuple: Record<string, string>; budget: boolean }>(
@@ -715,6 +740,10 @@ export async function startCompany(): Promise<Company> {
     return report as LedgerReport;
   }
 
+  async function startStoreAgain(): Promise<void> {
+    await insist(() => prepareStore({ folder, environment: {} }), ['store-start']);
+  }
+
   const newestPlan = async (): Promise<number> =>
     (await insist(() => database.one<{ number: number }>('select coalesce(max(number), 0)::int as number from plan')))
       .number;
@@ -737,8 +766,26 @@ export async function startCompany(): Promise<Company> {
     start,
     halt,
     pidOf: (role) => running.get(role)?.child.pid ?? Number.NaN,
-    async killAll() {
-      for (const { child } of running.values()) child.kill('SIGKILL');
+    async write(n) {
+      while (crm.writes.length < n) await sleep(5);
+    },
+    async loseStore(how) {
+      process.kill(await postmasterOf(folder), how);
+      await startStoreAgain();
+    },
+    async powerCut() {
+      const server = await postmasterOf(folder);
+      const backends = await childrenOf(server);
+      const dying = [...running.entries()];
+      for (const [role] of dying) halting.add(role);
+      const families = await Promise.all(dying.map(([, { child }]) => childrenOf(child.pid ?? 0)));
+      for (const pid of [...dying.map(([, { child }]) => child.pid ?? 0), server, ...backends, ...families.flat()]) {
+        killIfThere(pid);
+      }
+      await Promise.all(dying.map(([, { gone }]) => gone));
+      for (const [role] of dying) halting.delete(role);
+      await startStoreAgain();
+      await Promise.all(ROLES.map(start));
     },
     async arm(role, point, ...after) {
       await upAgain(role);
@@ -748,7 +795,7 @@ export async function startCompany(): Promise<Company> {
       armed.set(role, 1 + after.length);
     },
     disarm,
-    async day({ morning = nothing, evening = nothing, others = Number.MAX_SAFE_INTEGER } = {}) {
+    async day({ morning = nothing, evening = nothing, carry = nothing, others = Number.MAX_SAFE_INTEGER } = {}) {
       day += 1;
       const since = await newestPlan();
       crm.writes.length = 0;
@@ -760,6 +807,7 @@ export async function startCompany(): Promise<Company> {
       await askFor(privileged(day));
       await planAll();
       await signAll();
+      await carry();
       await runThrough(since);
       const secrets: string[] = [];
       for (const system of ['pay', 'corp'] as const) {
@@ -798,6 +846,26 @@ export async function startCompany(): Promise<Company> {
   return company;
 }
 
+/* ---- processes --------------------------------------------------------------------------------------------------------------- */
+
+async function postmasterOf(folder: string): Promise<number> {
+  const text = await readFile(join(folder, 'store', 'cluster', 'data', 'postmaster.pid'), 'utf8');
+  return Number.parseInt(text, 10);
+}
+
+export async function childrenOf(pid: number): Promise<number[]> {
+  const tasks = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+  return tasks.split(' ').flatMap((word) => (word === '' ? [] : [Number(word)]));
+}
+
+export function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'ESRCH') throw thrown;
+  }
+}
+
 /** Groups are the administrator’s of the target; some are made by `startSystems`. */
 async function makeGroups({ url, secrets }: System, names: readonly string[]): Promise<void> {
   const { token } = secrets.grant as { token: string };
@@ -812,7 +880,9 @@ async function makeGroups({ url, secrets }: System, names: readonly string[]): P
 }
 
 /** After these a person tries again. */
-const AGAIN = ['peer-lost', 'already-running', 'store-unavailable', 'store-unknown', 'ledger-away'] as const;
+const AGAIN: readonly Code[] = [
+  ...(['peer-lost', 'already-running', 'store-unavailable', 'store-unknown', 'ledger-away', 'ledger-stopped'] as const),
+];
 
 /* ---- the API, over its socket ------------------------------------------------------------------------------------------- */
 

@@ -21,6 +21,8 @@ export interface Point {
   /** From 1. */
   readonly at: number;
   readonly when: 'before' | 'after';
+  /** Counts only effects in which this stands. */
+  readonly of?: string;
 }
 
 type Any = (...args: unknown[]) => unknown;
@@ -38,14 +40,15 @@ const tell = (line: string): void => {
 };
 /** SIGKILL for oneself is delivered before the call returns: not one more instruction of this program runs. */
 function die(what: string): void {
-  tell(`KILLED ${point?.when} ${count} ${what}`);
+  tell(`KILLED ${point?.when} ${count} ${what.slice(0, 160)}`);
   process.kill(process.pid, 'SIGKILL');
 }
 
 /** @returns what to do when it is over. */
 function effect(what: string): () => void {
+  if (point?.of !== undefined && !what.includes(point.of)) return () => undefined;
   count += 1;
-  tell(`${count} ${what}`);
+  tell(`${count} ${what.slice(0, 160)}`);
   if (point === null || point.at !== count) return () => undefined;
   if (point.when === 'before') die(what);
   return () => die(what);
@@ -64,7 +67,7 @@ process.channel?.unref();
 /* ---- files ----------------------------------------------------------------------------------------------------------- */
 
 const words = (args: readonly unknown[]): string => args.filter((arg) => typeof arg === 'string').join(' ');
-const named = (name: string, args: readonly unknown[]): string => `${name} ${words(args).slice(0, 160)}`;
+const named = (name: string, args: readonly unknown[]): string => `${name} ${words(args)}`;
 
 /** An `open` that can only read is none. */
 const opensToWrite = (flags: unknown): boolean =>
@@ -153,7 +156,7 @@ Socket['_writeGeneric'] = function (this: Wired, ...args: unknown[]) {
     .join('')
     .replace(/[^\x20-\x7e]+/g, ' ');
   if (this.writgatePeer?.startsWith('.s.PGSQL') && ASKS.test(text)) return writeGeneric.apply(this, args);
-  const done = effect(`socket ${this.writgatePeer ?? 'accepted'}: ${text.slice(0, 120)}`);
+  const done = effect(`socket ${this.writgatePeer ?? 'accepted'}: ${text}`);
   const result = writeGeneric.apply(this, args);
   done();
   return result;

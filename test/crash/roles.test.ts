@@ -6,26 +6,18 @@
  * `CRASH=all npx vitest run test/crash/roles.test.ts` tries every effect, before and after it, which takes hours
  * (CRASH_ROLES, CRASH_SHARD=1/4). A point that fails is named, and the next one begins with a new company.
  */
-import { createHash } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
 import { ROLES, type Role } from '../../src/role/supervise.ts';
-import { type Company, type Facts, startCompany, stopCompanies } from './company.ts';
+import { chance } from './chance.ts';
+import { type Company, differences, type Facts, startCompany, stopCompanies } from './company.ts';
 import type { Point } from './effects.ts';
 
 const ALL = process.env['CRASH'] === 'all';
-const SEED = process.env['CRASH_SEED'] ?? 'writgate';
-const POINTS = Number(process.env['CRASH_POINTS'] ?? 9);
+const POINTS = Number(process.env['CRASH_POINTS'] ?? 6);
 const [SHARD = 1, SHARDS = 1] = (process.env['CRASH_SHARD'] ?? '1/1').split('/').map(Number);
 const NEVER: Point = { at: Number.MAX_SAFE_INTEGER, when: 'before' };
 /** Evidence files of changes that no death has touched: all of them, where there are few days. */
 const OTHERS = ALL ? 2 : Number.MAX_SAFE_INTEGER;
-
-const chance = (...of: readonly (string | number)[]): number =>
-  createHash('sha256')
-    .update([SEED, ...of].join(' '))
-    .digest()
-    .readUInt32BE() /
-  2 ** 32;
 
 /** A company on its third day: whoever is to leave and to be deleted is there. */
 async function inFullSwing(role: Role): Promise<{ company: Company; usual: Facts; effects: number }> {
@@ -44,6 +36,29 @@ async function inFullSwing(role: Role): Promise<{ company: Company; usual: Facts
   return { company, usual, effects };
 }
 
+/** Where something was wrong once, or could be worst: tried each time. */
+const KNOWN: Readonly<Record<Role, readonly Point[]>> = {
+  gateway: [
+    // An account is made, and nobody hears that: whose is it, and what is its first secret?
+    { of: 'POST /scim/v2/Users', at: 1, when: 'after' },
+    { of: 'inetOrgPerson', at: 1, when: 'after' },
+    { of: 'create role', at: 1, when: 'after' },
+    { of: 'insert into binding', at: 1, when: 'before' },
+    // One is stopped, and nobody hears that: its retention goes on, and tomorrow it is deleted.
+    { of: 'PATCH /scim/v2/Users', at: 1, when: 'after' },
+    // Spent and not said; said and not done; done and not told.
+    { of: 'insert into spent', at: 2, when: 'after' },
+    { of: 'update spent set state = u.state', at: 2, when: 'after' },
+  ],
+  control: [
+    { of: 'insert into approval', at: 1, when: 'after' },
+    { of: 'update ledger_head', at: 9, when: 'after' },
+    { of: 'insert into writ', at: 1, when: 'after' },
+  ],
+  verifier: [{ of: 'ledger.submit', at: 2, when: 'after' }],
+  worker: [{ of: '"method":"call"', at: 30, when: 'after' }],
+};
+
 function pointsOf(role: Role, effects: number): readonly Point[] {
   const every = Array.from({ length: effects }, (_, index) => index + 1);
   if (ALL) {
@@ -52,21 +67,15 @@ function pointsOf(role: Role, effects: number): readonly Point[] {
       .filter((_, index) => index % SHARDS === SHARD - 1);
   }
   // One of each stretch of the day, so that no part of it is left out.
-  return Array.from({ length: POINTS }, (_, stretch) => ({
-    at: 1 + Math.floor(((stretch + chance(role, stretch)) * effects) / POINTS),
-    when: chance(role, stretch, 'when') < 0.5 ? 'before' : 'after',
-  }));
+  const sample = Array.from(
+    { length: POINTS },
+    (_, stretch): Point => ({
+      at: 1 + Math.floor(((stretch + chance(role, stretch)) * effects) / POINTS),
+      when: chance(role, stretch, 'when') < 0.5 ? 'before' : 'after',
+    }),
+  );
+  return [...KNOWN[role], ...sample];
 }
-
-/** Lines that stand more often in the first. */
-const without = (lines: readonly string[], others: readonly string[]): string[] => {
-  const rest = [...others];
-  return lines.filter((line) => {
-    const at = rest.indexOf(line);
-    if (at >= 0) rest.splice(at, 1);
-    return at < 0;
-  });
-};
 
 /** What is wrong after a day with these deaths, in words; and whether all of them came. */
 async function dayWith(company: Company, usual: Facts, role: Role, points: readonly [Point, ...Point[]]) {
@@ -80,10 +89,7 @@ async function dayWith(company: Company, usual: Facts, role: Role, points: reado
       },
       others: OTHERS,
     });
-    for (const what of Object.keys(usual) as (keyof Facts)[]) {
-      wrong.push(...without(facts[what], usual[what]).map((line) => `${what}: also ${line}`));
-      wrong.push(...without(usual[what], facts[what]).map((line) => `${what}: not ${line}`));
-    }
+    wrong.push(...differences(facts, usual));
     const { ok, findings } = await company.ledger();
     if (!ok) wrong.push(...findings.map(({ message }) => `ledger: ${message}`));
   } catch (thrown) {
@@ -115,7 +121,7 @@ test.concurrent.each(wanted)(
           console.error(`${role}: ${index} of ${points.length}, ${deaths} deaths, ${failures.length} failures`);
         if (wrong.length === 0) continue;
         failures.push(
-          `${role} killed ${point.when} ${point.at}${index % 4 === 3 ? `, again ${again.when} ${again.at}` : ''}: ${wrong.join('; ')}`,
+          `${role} killed ${point.when} ${point.at}${point.of === undefined ? '' : ` of ${point.of}`}${index % 4 === 3 ? `, again ${again.when} ${again.at}` : ''}: ${wrong.join('; ')}`,
         );
         console.error(failures.at(-1), await company.lastWords(role));
         await company.stop();
