@@ -28,7 +28,7 @@ import type { Bindings } from './binding.ts';
 import type { Catalogue, Classified } from './catalogue/contract.ts';
 import type { Credentials } from './credential.ts';
 import type { Subject } from './envelope.ts';
-import { checkBound, checkEnvelope, checkEvidence, type EnvelopeFacts } from './envelope.ts';
+import { checkBound, checkEnvelope, checkEvidence, type EnvelopeFacts, isAheadOfRecord } from './envelope.ts';
 import type { FirstSecrets } from './first-secret.ts';
 import { checkScope } from './scope.ts';
 import type { Spender } from './spend.ts';
@@ -193,6 +193,10 @@ export function openGate(world: GateWorld): Gate {
       name = onSystem === null ? null : entitlementNamed(authority, system, onSystem);
       if (name === null)
         return refused('out-of-scope', `${onSystem ?? 'that group'} on ${system} is no configured entitlement`);
+      if ('ref' in entitlement && onSystem !== null) {
+        const why = await world.bindings.strange(name, { system, name: onSystem, id: entitlement.ref }, connector);
+        if (why !== null) return refused('out-of-scope', why);
+      }
     }
     return {
       system,
@@ -216,23 +220,25 @@ export function openGate(world: GateWorld): Gate {
     return { subject, boundTo, disabledAt, otherAccount, terminated };
   }
 
-  /** Evidence and envelope at this moment; null when the change may be made. */
-  async function objection(entry: Held, leaf: Leaf): Promise<Reply | null> {
+  /** Evidence and envelope at this moment: why not, or whether people take ahead of the record. */
+  async function judge(entry: Held, leaf: Leaf): Promise<{ readonly no: string } | { readonly ahead: boolean }> {
     const now = world.clock.now();
     const target = world.force().authority.targets[leaf.system];
     if (target === undefined || isProtected(target, leaf.object)) {
-      return refused('outside-envelope', `${describe(leaf)}: the account is protected, and no signature lifts that`);
+      return { no: `${describe(leaf)}: the account is protected, and no signature lifts that` };
     }
     const facts = await factsOf(leaf, now);
     if (entry.people === null) {
       const verdict = checkEnvelope(world.force().authority, leaf, facts, now);
-      return verdict.inside ? null : refused('outside-envelope', `${describe(leaf)}: ${verdict.why}`);
+      return verdict.inside ? { ahead: false } : { no: `${describe(leaf)}: ${verdict.why}` };
     }
     // Signatures lift the envelope, never the evidence: nobody's approval makes stale data fresh.
     const verdict = ADDING.has(leaf.effect)
       ? checkEvidence(world.force().authority, leaf, facts, now)
       : checkBound(leaf, facts);
-    return verdict.inside ? null : refused('outside-envelope', `${describe(leaf)}: ${verdict.why}`);
+    return verdict.inside
+      ? { ahead: isAheadOfRecord(world.force().authority, leaf, facts) }
+      : { no: `${describe(leaf)}: ${verdict.why}` };
   }
 
   async function pass(connectorName: string, writId: string | null, call: Call): Promise<Reply> {
@@ -278,15 +284,16 @@ export function openGate(world: GateWorld): Gate {
       const why = `the request names ${writ.executors.join(', ')} to carry it out`;
       return refuseSealed(connectorName, 'not-approved', why, leaf, writ);
     }
-    const no = await objection(writ, leaf);
-    if (no !== null) return refuseSealed(connectorName, 'outside-envelope', messageOf(no), leaf, writ);
+    const judged = await judge(writ, leaf);
+    if ('no' in judged) return refuseSealed(connectorName, 'outside-envelope', judged.no, leaf, writ);
 
     return perform(writ, leaf, {
       connector: connectorName,
+      ahead: judged.ahead,
       callDigest: digestOf(classified.call),
       execute: async (wasLost) => {
         const secret = await world.credentials.of(connector);
-        const first = classified.wantsSecret ? world.firstSecrets.make(leaf.system, leaf.object) : null;
+        const first = classified.wantsSecret ? await world.firstSecrets.make(leaf) : null;
         const forwarded = first === null ? classified.call : catalogue.withSecret(classified.call, first.secret);
         // From here on it may be made, also when we die before the answer: then it has this secret and no other.
         await first?.hold();
@@ -313,10 +320,11 @@ export function openGate(world: GateWorld): Gate {
     if (writ.executors !== null && !writ.executors.includes(GATEWAY)) {
       return refuseSealed(GATEWAY, 'not-approved', 'the request does not name the gateway to carry it out', leaf, writ);
     }
-    const no = await objection(writ, leaf);
-    if (no !== null) return refuseSealed('gateway', 'outside-envelope', messageOf(no), leaf, writ);
+    const judged = await judge(writ, leaf);
+    if ('no' in judged) return refuseSealed('gateway', 'outside-envelope', judged.no, leaf, writ);
     return perform(writ, leaf, {
       connector: 'gateway',
+      ahead: judged.ahead,
       callDigest: digestOf(tupleOf(leaf)),
       execute: async () => {
         if (leaf.subject !== null) await world.bindings.bind(leaf.system, leaf.object, null, leaf.subject);
@@ -332,7 +340,7 @@ export function openGate(world: GateWorld): Gate {
   async function perform(
     writ: Held,
     leaf: Leaf,
-    act: { connector: string; callDigest: Digest; execute: (wasLost: boolean) => Promise<Reply> },
+    act: { connector: string; ahead: boolean; callDigest: Digest; execute: (wasLost: boolean) => Promise<Reply> },
   ): Promise<Reply> {
     const { planDigest, body } = writ.open;
     const refs = { change: `${body.header.plan}.${leaf.seq}`, writ: body.id, plan: planDigest };
@@ -341,6 +349,7 @@ export function openGate(world: GateWorld): Gate {
       leaf,
       callDigest: act.callDigest,
       automatic: writ.people === null,
+      ahead: act.ahead,
       refs,
     });
     if (spent.verdict === 'replay') return spent.reply;
@@ -363,6 +372,7 @@ export function openGate(world: GateWorld): Gate {
         seq: leaf.seq,
         state: 'down',
         reply: refused('ledger-away', sealed.why),
+        gives: null,
       });
       // Nothing was said of it, so that nothing is to be told.
       world.spender.told({ planDigest, seq: leaf.seq });
@@ -378,7 +388,8 @@ export function openGate(world: GateWorld): Gate {
     }
     const tookMs = world.clock.now() - before;
     const state = wasMadeBefore(spent.wasLost, leaf, reply) ? 'done' : stateOf(reply);
-    await world.spender.settle({ planDigest, seq: leaf.seq, state, reply });
+    const gives = writ.people === null ? null : leaf;
+    await world.spender.settle({ planDigest, seq: leaf.seq, state, reply, gives });
     await world.scribe.write('gateway.outcome', refs, { ...summary(reply), tookMs }, { mayWait: false });
     world.spender.told({ planDigest, seq: leaf.seq });
     return reply;
@@ -388,7 +399,13 @@ export function openGate(world: GateWorld): Gate {
     for (const { planDigest, seq, refs, reply, wasSent, tookMs } of await world.spender.untold()) {
       if (reply === null) {
         const state = wasSent ? 'lost' : 'down';
-        await world.spender.settle({ planDigest, seq, state, reply: { kind: 'lost', message: DIED.detail } });
+        await world.spender.settle({
+          planDigest,
+          seq,
+          state,
+          reply: { kind: 'lost', message: DIED.detail },
+          gives: null,
+        });
       }
       const outcome = { ...(reply === null ? DIED : summary(reply)), tookMs };
       await world.scribe.write('gateway.outcome', refs, outcome, { mayWait: false });

@@ -22,6 +22,7 @@ import { generateSshKey, parsePrivateKey } from '../../src/approval/private.ts';
 import { signVerdict } from '../../src/approval/request.ts';
 import { signSsh } from '../../src/approval/sshsig.ts';
 import { parseTrustRoot } from '../../src/approval/trust-root.ts';
+import { deliver, deliveryKey } from '../../src/cli/delivery.ts';
 import { systemClock, systemRandom } from '../../src/clock.ts';
 import { checkConfig } from '../../src/config.ts';
 import { connectPipe } from '../../src/connector/pipe.ts';
@@ -121,9 +122,10 @@ const connectorsOf = (system: string): string => {
   ].join('\n');
 };
 
-const configText = (urls: Readonly<Record<string, string>>, exporter: string): string => `version: 1
+const configText = (urls: Readonly<Record<string, string>>, exporter: string, delivery: string): string => `version: 1
 tenant: acme
 owner: "104"
+delivery: ${delivery}
 feeds:
   hr:
     csv: hr/people.csv
@@ -309,7 +311,8 @@ export async function startCompany(): Promise<Company> {
   const hrKey = generateSshKey({ random: systemRandom, comment: 'hr' });
   const exporter = hrKey.publicText.trim().split(' ').slice(0, 2).join(' ');
   const urls = Object.fromEntries(used.map(({ name, url }) => [name, name === 'crm' ? crm.url : url]));
-  const yaml = configText(urls, exporter);
+  const helpDesk = join(folder, 'delivery.key');
+  const yaml = configText(urls, exporter, await deliveryKey(helpDesk));
   await writeFile(configFile, yaml);
   const config = checkConfig(yaml, configFile);
   if (!config.ok) throw new Error(config.problems.map(({ line, message }) => `${line}: ${message}`).join('\n'));
@@ -550,23 +553,22 @@ export async function startCompany(): Promise<Company> {
     }
   }
 
-  const delivered: string[] = [];
-  async function deliver(system: string, login: string): Promise<string | null> {
-    return insist(async () => {
-      const gateway = await connectPipe(place.socket('gateway'));
-      try {
-        const { secret } = (await gateway.request('firstSecret', { system, login })) as { secret: string };
-        if (delivered.includes(secret) || delivered.includes(`${system} ${login}`))
-          surprises.push(`a first secret of ${login} on ${system} was delivered twice`);
-        delivered.push(secret, `${system} ${login}`);
-        return secret;
-      } catch (thrown) {
-        if (hasCode(thrown, 'not-found')) return null;
-        throw thrown;
-      } finally {
-        gateway.close();
-      }
+  const delivered = new Set<string>();
+  /** The help desk fetches it, and again when it could not say that it has it. null: none was there. */
+  async function handOut(system: string, login: string): Promise<string | null> {
+    let given: string | null = null;
+    const account = `${system} ${login}`;
+    await insist(() =>
+      deliver({ folder, configFile }, { system, login }, helpDesk, ({ secret }) => {
+        if (delivered.has(account)) surprises.push(`the first secret of ${account} was delivered twice`);
+        if (given !== null && given !== secret) surprises.push(`${account} was given two first secrets`);
+        given = secret;
+      }),
+    ).catch((thrown) => {
+      if (!hasCode(thrown, 'not-found')) throw thrown;
     });
+    delivered.add(account);
+    return given;
   }
 
   /* ---- what the targets show to somebody who is not Writgate ---- */
@@ -813,7 +815,7 @@ export async function startCompany(): Promise<Company> {
       for (const system of ['pay', 'corp'] as const) {
         if (system === 'corp' && systems.withoutLdap !== null) continue;
         const { login } = joiner(day);
-        const secret = await deliver(system, login);
+        const secret = await handOut(system, login);
         if (secret === null) secrets.push(`${system} ${login} was given nothing`);
         else
           secrets.push(`${system} ${login} ${(await letsIn(system, login, secret)) ? 'is let in' : 'is NOT let in'}`);

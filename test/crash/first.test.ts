@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { configTemplate } from '../../src/cli/template.ts';
 import { systemClock, systemRandom } from '../../src/clock.ts';
+import { generateBoxKey } from '../../src/gateway/box.ts';
 import { placeOf } from '../../src/role/place.ts';
 import { startCluster } from '../../src/store/embedded.ts';
 import { demoGenesis } from '../../src/trust/genesis.ts';
@@ -23,7 +24,10 @@ async function begin(name: string) {
   const folder = join(root, name, '.writgate');
   const configFile = join(root, name, 'writgate.yaml');
   await mkdir(join(root, name));
-  await writeFile(configFile, configTemplate({ tenant: 'acme', owner: '100', expires: '2099-01-01' }));
+  await writeFile(
+    configFile,
+    configTemplate({ tenant: 'acme', owner: '100', delivery: generateBoxKey().publicKey, expires: '2099-01-01' }),
+  );
   const people = ['901', '902', '903'].map((person) => ({ person, name: person, roles: ['security', 'root'] }));
   await demoGenesis({ folder, configFile, people, clock: systemClock, random: systemRandom });
   return { folder, configFile, args: ['status', '--config', configFile] };
