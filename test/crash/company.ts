@@ -96,7 +96,6 @@ const aliases = (day: number): ReadonlyMap<string, string> =>
     [`j${day - 2}`, 'long gone'],
     [privileged(day) === '110' ? 'jo' : 'hana', 'asker'],
     [privileged(day) === '110' ? 'hana' : 'jo', 'asker of yesterday'],
-    // A group without members is shown by no server, and whoever revokes there cannot see that it is done.
     [day % 2 === 0 ? 'finn' : 'gil', 'stays in the old'],
     [day % 2 === 0 ? 'gil' : 'finn', 'stays in the new'],
     [day % 2 === 0 ? 'legal' : 'sales', 'old department'],
@@ -582,10 +581,12 @@ export async function startCompany(): Promise<Company> {
     };
     const users = await list<{ id: string; userName: string; active: boolean }>('Users');
     const groups = await list<{ displayName: string; members?: { value: string }[] }>('Groups');
-    return users.map(({ id, userName, active }) => {
-      const held = groups.filter(({ members = [] }) => members.some(({ value }) => value === id));
-      return `crm ${userName} ${active ? 'active' : 'disabled'} ${held.map(({ displayName }) => displayName).sort()}`;
-    });
+    return users
+      .filter(({ userName }) => userName !== 'administrator')
+      .map(({ id, userName, active }) => {
+        const held = groups.filter(({ members = [] }) => members.some(({ value }) => value === id));
+        return `crm ${userName} ${active ? 'active' : 'disabled'} ${held.map(({ displayName }) => displayName).sort()}`;
+      });
   }
   const payCluster = await startCluster({ folder: join(folder, 'systems', 'pay') });
   const payAdmin = openDatabase(payCluster.superuser, { maxConnections: 1 });
@@ -868,16 +869,28 @@ export function killIfThere(pid: number): void {
   }
 }
 
-/** Groups are the administrator’s of the target; some are made by `startSystems`. */
+/**
+ * Groups are the administrator’s of the target; some are made by `startSystems`. He is in them: a group without members
+ * is shown by no server, and whoever revokes there cannot see that it is done.
+ */
 async function makeGroups({ url, secrets }: System, names: readonly string[]): Promise<void> {
   const { token } = secrets.grant as { token: string };
-  for (const displayName of names) {
-    const answer = await fetch(`${url}/Groups`, {
+  const post = async (path: string, body: object): Promise<string> => {
+    const answer = await fetch(`${url}/${path}`, {
       method: 'POST',
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/scim+json' },
-      body: JSON.stringify({ schemas: ['urn:ietf:params:scim:schemas:core:2.0:Group'], displayName }),
+      body: JSON.stringify(body),
     });
-    if (answer.status !== 201) throw new Error(`making the group ${displayName} answered ${answer.status}`);
+    if (answer.status !== 201) throw new Error(`making ${JSON.stringify(body)} answered ${answer.status}`);
+    return ((await answer.json()) as { id: string }).id;
+  };
+  const administrator = await post('Users', {
+    schemas: ['urn:ietf:params:scim:schemas:core:2.0:User'],
+    userName: 'administrator',
+  });
+  for (const displayName of names) {
+    const schemas = ['urn:ietf:params:scim:schemas:core:2.0:Group'];
+    await post('Groups', { schemas, displayName, members: [{ value: administrator }] });
   }
 }
 
@@ -917,6 +930,8 @@ export function askText(
             code?: never;
             detail?: string;
           };
+          // It is on its way out, and takes nothing more.
+          if (answer.statusCode === 503 && problem.code === undefined) return lost(null);
           if ((answer.statusCode ?? 500) >= 400)
             return reject(new Failure(problem.code as never, problem.detail ?? last));
           if (problem.problem) return reject(new Failure(problem.problem.code, problem.problem.detail));

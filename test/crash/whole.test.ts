@@ -18,6 +18,8 @@ import {
 } from './company.ts';
 
 const ALL = process.env['CRASH'] === 'all';
+/** A day takes some seconds; on a machine with other work, a minute. */
+const PATIENCE = { timeout: 300_000 };
 const { sleep } = systemClock;
 let company: Company;
 let usual: Facts;
@@ -50,8 +52,8 @@ async function dayWith(
   expect(company.surprises.splice(0)).toEqual([]);
 }
 
-describe('the database server', () => {
-  const tries = Array.from({ length: ALL ? 12 : 2 }, (_, index) => index);
+describe('the database server', PATIENCE, () => {
+  const tries = Array.from({ length: ALL ? 12 : 1 }, (_, index) => index);
   test.each(tries)('is killed in the middle of a run (%i)', (index) =>
     dayWith(async (write) => {
       await write(1 + Math.floor(chance('store', index) * 9));
@@ -66,7 +68,7 @@ describe('the database server', () => {
   );
 });
 
-test('processes of connectors are killed again and again', () =>
+test('processes of connectors are killed again and again', PATIENCE, () =>
   dayWith(async (write) => {
     for (const n of [1, 3, 5, 8]) {
       await write(n);
@@ -74,10 +76,11 @@ test('processes of connectors are killed again and again', () =>
         for (const pid of await childrenOf(company.pidOf(role))) killIfThere(pid);
       }
     }
-  }));
+  }),
+);
 
-describe('everything at once', () => {
-  const tries = Array.from({ length: ALL ? 60 : 4 }, (_, index) => index);
+describe('everything at once', PATIENCE, () => {
+  const tries = Array.from({ length: ALL ? 60 : 2 }, (_, index) => index);
   test.each(tries)('a power cut at a random moment (%i)', (index) =>
     dayWith(async (write) => {
       if (index % 2 === 0) await sleep(chance('cut', index) * 3_000);
@@ -89,7 +92,7 @@ describe('everything at once', () => {
 
 /* ---- the command line ------------------------------------------------------------------------------------------------------ */
 
-describe('the command that carries the plans, with roles of its own', () => {
+describe('the command that carries the plans, with roles of its own', PATIENCE, () => {
   const run = () => ['run', '--config', company.configFile];
   test.each([
     ['Ctrl-C', 'SIGINT', 130],
