@@ -35,7 +35,7 @@ import { checkLedger, type LedgerReport } from '../../src/ledger/check.ts';
 import { openEntry } from '../../src/ledger/entry.ts';
 import { COSIGNATURE, createSigner, formatVerifier, parseVerifier } from '../../src/ledger/note.ts';
 import { splitEntries } from '../../src/ledger/tile.ts';
-import { readPublicBox } from '../../src/role/gateway.ts';
+import { readPublicBox } from '../../src/role/box.ts';
 import { type Place, placeOf } from '../../src/role/place.ts';
 import { ROLES, type Role } from '../../src/role/supervise.ts';
 import { NAMESPACE, stamp } from '../../src/source/manifest.ts';
@@ -278,7 +278,7 @@ interface RoleProcess {
 
 const crashFolder = async (): Promise<string> => realpath(await mkdtemp(join(tmpdir(), 'writgate-crash-')));
 
-const companies = new Set<Company>();
+const companies = new Set<Pick<Company, 'stop'>>();
 /** Also those of tests that ran out of time. */
 export const stopCompanies = async (): Promise<void> => {
   await Promise.all([...companies].map((company) => company.stop()));
@@ -296,6 +296,13 @@ export async function startCompany(): Promise<Company> {
     prepareStore({ folder, environment: {} }),
   ]);
   const store = prepared;
+  const half = {
+    async stop() {
+      await Promise.all([systems.stop(), store.cluster?.stop()]);
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  companies.add(half);
   const used = systems.list.filter(({ name }) => name !== 'desk');
   const systemOf = (name: System['name']): System => {
     const found = used.find((system) => system.name === name);
@@ -845,6 +852,7 @@ export async function startCompany(): Promise<Company> {
       }
     },
   };
+  companies.delete(half);
   companies.add(company);
   return company;
 }
