@@ -242,7 +242,7 @@ export interface Company {
   write(n: number): Promise<void>;
   /** Everything of Writgate's on this machine dies at once, the database server too; and is started again. */
   powerCut(): Promise<void>;
-  /** Its database server ends so, at once or with an immediate shutdown, and is started again. */
+  /** Its database server ends so, at once or with an immediate shutdown; then everything is started anew, as `run` does. */
   loseStore(how: 'SIGKILL' | 'SIGQUIT'): Promise<void>;
   /** From now on its effects are counted, and it dies at the point; started again, at the next one. */
   arm(role: Role, ...points: readonly Point[]): Promise<void>;
@@ -781,7 +781,11 @@ export async function startCompany(): Promise<Company> {
     },
     async loseStore(how) {
       process.kill(await postmasterOf(folder), how);
+      // Whoever is in the middle of something finds that it is gone.
+      await sleep(200);
       await startStoreAgain();
+      await halt('worker', 'verifier', 'gateway', 'control');
+      await Promise.all(ROLES.map(start));
     },
     async powerCut() {
       const server = await postmasterOf(folder);
