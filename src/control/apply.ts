@@ -16,6 +16,9 @@ const LONGEST_PAUSE_MS = 3_600_000;
 const MOST_PATIENCE_MS = 86_400_000;
 export const pauseMs = (attempt: number): number => Math.min(LONGEST_PAUSE_MS, PAUSE_MS * 2 ** Math.min(attempt, 12));
 
+/** So often a create that got no answer is asked for again before somebody looks. */
+const ANSWERLESS_CREATES = 2;
+
 /** A change that the target keeps asking patience for is given up after this many attempts. */
 const MOST_ATTEMPTS = 20;
 
@@ -72,6 +75,10 @@ async function applyOne(world: World, change: ChangeRow, id: string | null): Pro
   if (refusal === 'budget-empty' && retryAt)
     return { plan, seq, stage: 'waiting', receipt, nextAt: retryAt, note: receipt.message };
   if (refusal !== null) return { ...step, stage: 'refused', receipt, note: receipt.message };
+  if (receipt.outcome === 'unknown' && leaf.effect === 'create' && attempt < ANSWERLESS_CREATES) {
+    // A look could tell that there is an account, and not that it is ours: the gateway learns that from the next answer.
+    receipt = { outcome: 'later', retryAfterMs: null, message: receipt.message };
+  }
   switch (receipt.outcome) {
     case 'done':
     case 'already':

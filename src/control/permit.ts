@@ -31,17 +31,19 @@ export async function permit(world: World, changes: readonly ChangeRow[]): Promi
         const state = (change.leaf.person !== null ? states.get(change.leaf.person) : undefined) ?? 'none';
         const decision = world.decide(decisionInput(world, change.leaf, state, evidence, plan.header.overLimit));
         const goes = decision.verdict === 'permit' || (decision.verdict === 'hold' && plan.people > 0);
-        return { change, decision, goes: goes && change.attempt < MAX_ATTEMPTS };
+        // A target that asked for patience is no contradiction: how long that may go on is the judgement of `apply`.
+        const isOver = change.stage === 'contradicted' && change.attempt >= MAX_ATTEMPTS;
+        return { change, decision, isOver, goes: goes && !isOver };
       });
       const stopped = judged.filter(({ goes }) => !goes);
       await move(
         tx,
         tenant,
         ['approved', 'contradicted'],
-        stopped.map(({ change, decision }) => ({
+        stopped.map(({ change, decision, isOver }) => ({
           plan: change.plan,
           seq: change.seq,
-          ...(change.attempt >= MAX_ATTEMPTS
+          ...(isOver
             ? { stage: 'failed' as const, note: `tried ${change.attempt} times` }
             : {
                 stage: decision.verdict === 'deny' ? ('denied' as const) : ('held' as const),

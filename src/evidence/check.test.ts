@@ -154,6 +154,33 @@ describe('sound evidence', () => {
     expect(await check({ change: 'removal', drafts: late })).toMatchObject({ ok: true, verdict: 'verified' });
   });
 
+  test.each([
+    ['died', true],
+    ['HTTP 204', false],
+  ])(
+    'an outcome without an intent is one of a gateway that died before it had said anything: %s',
+    async (result, ok) => {
+      const report = await check({
+        drafts: (drafts) =>
+          drafts.flatMap((draft) =>
+            draft.kind === 'gateway.intent'
+              ? [
+                  {
+                    ...draft,
+                    kind: 'gateway.outcome',
+                    refs: { ...draft.refs, writ: 'W7-before' },
+                    body: { result, detail: 'nobody heard it', tookMs: 1 },
+                  },
+                  draft,
+                ]
+              : [draft],
+          ),
+      });
+      expect(report.ok).toBe(ok);
+      expect(report.findings.map(({ code }) => code)).toEqual(ok ? [] : ['tuple']);
+    },
+  );
+
   test('says that it is a demo when the pinned trust root is one', async () => {
     const trustRoot = await trustRootOf({ demo: true });
     const report = checkEvidence(await makeEvidence({ trustRoot, demo: true }), { ...TRUSTED, trustRoot });

@@ -262,8 +262,11 @@ function judgeEnd(c: Case): 'verified' | 'open' | 'contradicted' {
   for (const outcome of outcomes) {
     const { refs, index, body, at } = outcome;
     const own = intents.filter((intent) => intent.refs['writ'] === refs['writ']);
-    if (refs['plan'] !== planDigest || own.length === 0)
+    // A gateway that died may have spent a change and not yet said that it would make it.
+    const isDeath = own.length === 0 && body?.result === 'died';
+    if (refs['plan'] !== planDigest || (own.length === 0 && !isDeath))
       find('tuple', `the outcome of entry ${index} belongs to no intent`);
+    else if (isDeath) continue;
     else if (!own.some((intent) => precedes(c, intent, outcome))) inOrder(c, own[0], outcome);
     tell(
       'outcome',

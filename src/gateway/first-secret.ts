@@ -29,8 +29,12 @@ export type Delivery = z.output<typeof Delivery>;
 
 export interface FirstSecret {
   readonly secret: string;
+  /** Before it is sent. One that is held already stays: an earlier attempt may have made the account with it. */
+  hold(): Promise<void>;
   /** The account was made, or may have been: kept until it is delivered. */
   keep(): Promise<void>;
+  /** Certainly nothing was made with it. */
+  forget(): Promise<void>;
 }
 
 export interface FirstSecrets {
@@ -75,16 +79,28 @@ export function openFirstSecrets(world: {
       const recipient = authority().delivery;
       const sealed = sealBox(canonical(delivery), recipient ?? own.publicKey, random);
       const tell = await world.tellVerifier(system, login, secret);
+      const insert = (onConflict: string) =>
+        database.query(
+          `insert into first_secret (tenant, system, login, sealed, receipt, made_at) values ($1, $2, $3, $4, $5, $6)
+           on conflict (tenant, system, login) ${onConflict}`,
+          [...key(system, login), sealed, recipient === undefined ? null : sha256(receipt), isoTime(clock.now())],
+        );
       return {
         secret,
+        async hold() {
+          await insert('do nothing');
+        },
         async keep() {
-          await database.query(
-            `insert into first_secret (tenant, system, login, sealed, receipt, made_at) values ($1, $2, $3, $4, $5, $6)
-             on conflict (tenant, system, login)
-             do update set sealed = excluded.sealed, receipt = excluded.receipt, made_at = excluded.made_at`,
-            [...key(system, login), sealed, recipient === undefined ? null : sha256(receipt), isoTime(clock.now())],
+          await insert(
+            'do update set sealed = excluded.sealed, receipt = excluded.receipt, made_at = excluded.made_at',
           );
           await tell();
+        },
+        async forget() {
+          await database.query(
+            'delete from first_secret where tenant = $1 and system = $2 and login = $3 and sealed = $4',
+            [...key(system, login), sealed],
+          );
         },
       };
     },

@@ -36,7 +36,7 @@ import {
   type EnvelopeFacts,
   isAheadOfRecord,
 } from './envelope.ts';
-import type { FirstSecret, FirstSecrets } from './first-secret.ts';
+import type { FirstSecrets } from './first-secret.ts';
 import { checkScope } from './scope.ts';
 import type { Spender } from './spend.ts';
 import type { Targets } from './target.ts';
@@ -89,6 +89,8 @@ export interface Gate {
   pass(connector: string, writId: string | null, call: Call): Promise<Reply>;
   /** A change that concerns Writgate alone: `adopt` binds an existing account to a person. @throws Failure */
   passOwn(writId: string, seq: number): Promise<Reply>;
+  /** At the start: seals an outcome for each attempt of which a gateway that died did not tell. */
+  tellOfTheDead(): Promise<void>;
 }
 
 export function openGate(world: GateWorld): Gate {
@@ -320,19 +322,19 @@ export function openGate(world: GateWorld): Gate {
       callDigest: digestOf(classified.call),
       execute: async (wasLost, sending) => {
         const secret = await world.credentials.of(connector);
-        let forwarded = classified.call;
-        let first: FirstSecret | null = null;
-        if (classified.wantsSecret) {
-          first = await world.firstSecrets.make(leaf);
-          forwarded = catalogue.withSecret(forwarded, first.secret);
-        }
+        const first = classified.wantsSecret ? await world.firstSecrets.make(leaf) : null;
+        const forwarded = first === null ? classified.call : catalogue.withSecret(classified.call, first.secret);
+        // From here on it may be made, also when we die before the answer: then it has this secret and no other.
+        await first?.hold();
+        if (leaf.effect === 'create') await world.spender.sent({ planDigest: writ.open.planDigest, seq: leaf.seq });
         sending();
         const reply = await world.targets.perform(connector.on, forwarded, secret);
         const made = stateOf(reply) === 'done';
-        if (made || reply.kind === 'lost') await first?.keep();
-        // Taken, and an earlier attempt of this very change got no answer: then that one made it. Taken otherwise, it is
-        // somebody else's, and only people can say whose.
-        if (leaf.effect === 'create' && leaf.subject !== null && (made || (wasLost && isTaken(reply)))) {
+        const madeBefore = wasMadeBefore(wasLost, leaf, reply);
+        if (made || (stateOf(reply) === 'lost' && !wasLost)) await first?.keep();
+        // After an attempt that may have made it, what is held is the secret of that one.
+        else if (!wasLost) await first?.forget();
+        if (leaf.effect === 'create' && leaf.subject !== null && (made || madeBefore)) {
           await world.bindings.bind(leaf.system, leaf.object, catalogue.createdId(forwarded, reply), leaf.subject);
         }
         return reply;
@@ -361,7 +363,10 @@ export function openGate(world: GateWorld): Gate {
     });
   }
 
-  /** Spend → intent sealed → effect → outcome sealed. A crash between any two leaves `reserved`, and the same call may come again. */
+  /**
+   * Spend → intent sealed → effect → outcome sealed. A crash between any two leaves an attempt that is untold, and the same
+   * call may come again.
+   */
   async function perform(
     writ: Held,
     leaf: Leaf,
@@ -373,12 +378,14 @@ export function openGate(world: GateWorld): Gate {
     },
   ): Promise<Reply> {
     const { planDigest, body } = writ.open;
+    const refs = { change: `${body.header.plan}.${leaf.seq}`, writ: body.id, plan: planDigest };
     const spent = await world.spender.spend({
       planDigest,
       leaf,
       callDigest: act.callDigest,
       automatic: writ.people === null,
       ahead: act.ahead,
+      refs,
     });
     if (spent.verdict === 'replay') return spent.reply;
     if (spent.verdict === 'busy') return { kind: 'down', message: `change ${leaf.seq} is being made at this moment` };
@@ -387,7 +394,6 @@ export function openGate(world: GateWorld): Gate {
       return spent.retryAt === null ? reply : { ...reply, retryAt: spent.retryAt };
     }
 
-    const refs = { change: `${body.header.plan}.${leaf.seq}`, writ: body.id, plan: planDigest };
     const intent = {
       leaf,
       connector: act.connector,
@@ -399,7 +405,7 @@ export function openGate(world: GateWorld): Gate {
       .write('gateway.intent', refs, intent, { mayWait: ADDING.has(leaf.effect) })
       .catch((thrown: unknown) => ({
         ok: false as const,
-        why: thrown instanceof Failure ? thrown.message : String(thrown),
+        why: `the intent could not be kept: ${thrown instanceof Error ? thrown.message : String(thrown)}`,
       }));
     if (!sealed.ok) {
       await world.spender.settle({
@@ -409,6 +415,8 @@ export function openGate(world: GateWorld): Gate {
         reply: refused('ledger-away', sealed.why),
         gives: null,
       });
+      // Nothing was said of it, so that nothing is to be told.
+      world.spender.told({ planDigest, seq: leaf.seq });
       return { kind: 'down', message: sealed.why };
     }
     const before = world.clock.now();
@@ -426,10 +434,30 @@ export function openGate(world: GateWorld): Gate {
       reply = { kind: isSent ? 'lost' : 'down', message };
     }
     const tookMs = world.clock.now() - before;
+    const state = wasMadeBefore(spent.wasLost, leaf, reply) ? 'done' : stateOf(reply);
     const gives = writ.people === null ? null : leaf;
-    await world.spender.settle({ planDigest, seq: leaf.seq, state: stateOf(reply), reply, gives });
+    await world.spender.settle({ planDigest, seq: leaf.seq, state, reply, gives });
     await world.scribe.write('gateway.outcome', refs, { ...summary(reply), tookMs }, { mayWait: false, isMade: true });
+    world.spender.told({ planDigest, seq: leaf.seq });
     return reply;
+  }
+
+  async function tellOfTheDead(): Promise<void> {
+    for (const { planDigest, seq, refs, reply, wasSent, tookMs } of await world.spender.untold()) {
+      if (reply === null) {
+        const state = wasSent ? 'lost' : 'down';
+        await world.spender.settle({
+          planDigest,
+          seq,
+          state,
+          reply: { kind: 'lost', message: DIED.detail },
+          gives: null,
+        });
+      }
+      const outcome = { ...(reply === null ? DIED : summary(reply)), tookMs };
+      await world.scribe.write('gateway.outcome', refs, outcome, { mayWait: false });
+      world.spender.told({ planDigest, seq });
+    }
   }
 
   /** A connector that is refused a thousand times a second shall not fill the ledger: the first hundred a minute say enough. */
@@ -465,7 +493,7 @@ export function openGate(world: GateWorld): Gate {
     return refused(code, message);
   }
 
-  return { admit, pass, passOwn };
+  return { admit, pass, passOwn, tellOfTheDead };
 }
 
 /** SQLSTATEs after which nobody knows, and those by which the server rolled back and may be asked again. */
@@ -477,6 +505,13 @@ const isTaken = (reply: Reply): boolean =>
   (reply.kind === 'http' && reply.status === 409) ||
   (reply.kind === 'ldap' && reply.code === 68) ||
   (reply.kind === 'sql' && reply.sqlstate === '42710');
+
+/**
+ * Taken, and an earlier attempt of this very change got no answer: then that one made it. Taken otherwise, it is somebody
+ * else's, and only people can say whose.
+ */
+const wasMadeBefore = (wasLost: boolean, leaf: Leaf, reply: Reply): boolean =>
+  leaf.effect === 'create' && wasLost && isTaken(reply);
 
 const messageOf = (reply: Reply): string => ('message' in reply ? reply.message : '');
 const describe = (tuple: Tuple | Leaf): string =>
@@ -502,6 +537,9 @@ function stateOf(reply: Reply): 'done' | 'refused' | 'lost' | 'down' {
       return 'down';
   }
 }
+
+/** Told by the next gateway. Whether this one had sealed its intent, nobody knows either. */
+const DIED = { result: 'died', detail: 'the gateway died before it heard the answer' };
 
 /** What of a reply goes into the ledger: enough to argue about, and never a body with somebody's data or secret. */
 function summary(reply: Reply): { readonly result: string; readonly detail: string } {

@@ -22,6 +22,21 @@ export interface Spending {
   readonly automatic: boolean;
   /** People take away what no fresh record asks for. */
   readonly ahead: boolean;
+  /** What the attempt is called in the ledger. */
+  readonly refs: Readonly<Record<string, string>>;
+}
+
+/** An attempt whose outcome the ledger does not have, because the gateway that made it died. */
+export interface Untold {
+  readonly planDigest: Digest;
+  readonly seq: number;
+  readonly refs: Readonly<Record<string, string>>;
+  /** null: nobody heard it. */
+  readonly reply: Reply | null;
+  /** False: it certainly did not go out. */
+  readonly wasSent: boolean;
+  /** Since it began, as far as anybody knows. */
+  readonly tookMs: number;
 }
 
 export type SpendVerdict =
@@ -81,8 +96,14 @@ export interface Settlement {
 
 export interface Spender {
   spend(item: Spending): Promise<SpendVerdict>;
+  /** The attempt goes out now: whoever dies from here on leaves one that got no answer. */
+  sent(item: Pick<Settlement, 'planDigest' | 'seq'>): Promise<void>;
   /** How an attempt ended. What the database cannot take now is kept here, and taken with the next that it can. */
   settle(item: Settlement): Promise<void>;
+  /** Its outcome is sealed, or in the journal. Written when there is time: to tell twice harms nobody. */
+  told(item: Pick<Settlement, 'planDigest' | 'seq'>): void;
+  /** Of gateways before this one: asked before the first attempt. */
+  untold(): Promise<readonly Untold[]>;
   /** When this gateway last disabled an account that it has not let in again since, or null. */
   disabledAt(system: string, login: string): Promise<Instant | null>;
   /** Whether people's signatures took from the subject ahead of the record, and gave nothing again since. */
@@ -176,11 +197,12 @@ export function openSpender(database: Database, authority: () => Authority, cloc
 
     const at = isoTime(clock.now());
     await tx.query(
-      `insert into spent (tenant, plan_digest, seq, tuple, state, call_digest, at, subject, cause)
-       select $1, p, s, t, 'reserved', c, $6, b, w
-         from unnest($2::text[], $3::int[], $4::jsonb[], $5::text[], $7::text[], $8::text[]) as u(p, s, t, c, b, w)
+      `insert into spent (tenant, plan_digest, seq, tuple, state, call_digest, at, subject, cause, untold)
+       select $1, p, s, t, 'reserved', c, $6, b, w, r
+         from unnest($2::text[], $3::int[], $4::jsonb[], $5::text[], $7::text[], $8::text[], $9::jsonb[]) as u(p, s, t, c, b, w, r)
        on conflict (tenant, plan_digest, seq) do update
-         set state = 'reserved', attempts = spent.attempts + 1, call_digest = excluded.call_digest, reply = null, at = excluded.at`,
+         set state = 'reserved', attempts = spent.attempts + 1, call_digest = excluded.call_digest, reply = null, at = excluded.at,
+             untold = excluded.untold`,
       [
         tenant(),
         going.map(({ planDigest }) => planDigest),
@@ -190,6 +212,7 @@ export function openSpender(database: Database, authority: () => Authority, cloc
         at,
         going.map(({ leaf }) => subjectOf(leaf)),
         going.map(({ leaf, automatic }) => (automatic ? 'automatic' : leaf.cause)),
+        going.map(({ refs }) => JSON.stringify(refs)),
       ],
     );
     const taking = going.filter(({ ahead }) => ahead);
@@ -270,6 +293,22 @@ export function openSpender(database: Database, authority: () => Authority, cloc
     { gather: { ms: 2, clock } },
   );
 
+  /** One statement for all that come together. */
+  const marking = (assignment: string, gatherMs: number) =>
+    groupCommit<Pick<Settlement, 'planDigest' | 'seq'>, void>(
+      async (items) => {
+        await database.query(
+          `update spent set ${assignment} from unnest($2::text[], $3::int[]) as u(plan_digest, seq)
+            where spent.tenant = $1 and spent.plan_digest = u.plan_digest and spent.seq = u.seq`,
+          [tenant(), items.map(({ planDigest }) => planDigest), items.map(({ seq }) => seq)],
+        );
+        return items.map(() => undefined);
+      },
+      { gather: { ms: gatherMs, clock } },
+    );
+  const sent = marking(`state = 'lost'`, 2);
+  const told = marking('untold = null', 50);
+
   const forget = (settled: readonly (readonly [string, Settlement])[]): void => {
     // What ended anew in between is owed still.
     for (const [key, settlement] of settled) if (owed.get(key) === settlement) owed.delete(key);
@@ -334,7 +373,32 @@ export function openSpender(database: Database, authority: () => Authority, cloc
 
   return {
     spend,
+    sent,
     settle,
+    told: (item) => void told(item).catch(() => undefined),
+    async untold() {
+      const rows = await database.query<{
+        plan_digest: Digest;
+        seq: number;
+        state: SpentState;
+        effect: string;
+        untold: Record<string, string>;
+        reply: Reply | null;
+        at: Date;
+      }>(
+        `select plan_digest, seq, state, tuple ->> 'effect' as effect, untold, reply, at from spent
+          where tenant = $1 and untold is not null order by at`,
+        [tenant()],
+      );
+      return rows.map(({ plan_digest, seq, state, effect, untold, reply, at }) => ({
+        planDigest: plan_digest,
+        seq,
+        refs: untold,
+        reply,
+        wasSent: !(state === 'reserved' && effect === 'create'),
+        tookMs: clock.now() - at.getTime(),
+      }));
+    },
     used: (which) => usedIn(database.query, which),
     async wasTerminated(leaf) {
       const rows = await database.query('select 1 from taken where tenant = $1 and subject = $2', [
@@ -352,10 +416,11 @@ export function openSpender(database: Database, authority: () => Authority, cloc
     },
     async disabledAt(system, login) {
       const account = (effect: string) => JSON.stringify({ system, object: login, effect });
+      // One that got no answer counts from when it was tried: whoever comes again finds it done, and has nothing to ask for.
       // A disable before the account was made or let in again is another story.
       const { at } = await database.one<{ at: Date | null }>(
         `select max(d.at) as at from spent d
-          where d.tenant = $1 and d.state = 'done' and d.tuple @> $2::jsonb
+          where d.tenant = $1 and d.state in ('done', 'lost') and d.tuple @> $2::jsonb
             and not exists (select 1 from spent e where e.tenant = d.tenant and e.at > d.at
                                and (e.tuple @> $3::jsonb or e.tuple @> $4::jsonb))`,
         [tenant(), account('disable'), account('enable'), account('create')],
@@ -396,7 +461,7 @@ function again(item: Spending, before: SpentRow): SpendVerdict {
           retryAt: null,
         };
   }
-  // Only what was sent and got no answer: a `reserved` that a crash left may never have been sent.
+  // Only what was sent and got no answer: a `reserved` that a crash left was not sent, or is no create.
   const wasLost = before.state === 'lost';
   return { verdict: 'go', attempt: before.attempts + 1, wasLost };
 }

@@ -326,6 +326,7 @@ export async function startGateway(folder: string, configFolder: string, outside
       return gate.pass(connector, writ, shaped.data as Call);
     },
   });
+  await gate.tellOfTheDead();
   const handlers = (connection: Connection): Handlers => {
     const greeting = openGreeting(keyOf, random);
     return {

@@ -67,8 +67,8 @@ export async function startWorker(folder: string, outside: Outside): Promise<Lis
         } catch (thrown) {
           tokens.delete(connector);
           if (hasCode(thrown, 'token-refused') && attempt === 0) continue;
-          // The connection broke while the call was on its way: it may have been made.
-          if (hasCode(thrown, 'peer-lost')) return { kind: 'lost', message: 'the gateway went away' };
+          // Also when the gateway died with the call in hand: it knows what it had begun, and is asked for the same change
+          // again. A reply of "lost" would be for the target, and would let a change be looked at that nobody ever began.
           throw thrown;
         }
       }
