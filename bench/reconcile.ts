@@ -6,21 +6,23 @@
  * after a run is written into the store as an observation would; that is not counted.
  */
 import { generateKeyPairSync } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, open, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Authority } from '../src/authority/authority.ts';
 import { isoTime, systemClock, systemRandom } from '../src/clock.ts';
-import { loginsOf, storePlans } from '../src/control/planning.ts';
+import { nextNumber, recordPlans } from '../src/control/planning.ts';
 import type { World } from '../src/control/world.ts';
 import { ingest, settlePersons } from '../src/identity/ingest.ts';
 import { dateOf } from '../src/identity/lifecycle.ts';
 import { compileRules, type Rules } from '../src/identity/rules.ts';
 import { openOutbox } from '../src/ledger/outbox.ts';
 import { diff } from '../src/plan/diff.ts';
-import { draft, makePlans } from '../src/plan/make.ts';
+import { giveLogins } from '../src/plan/logins.ts';
+import { makePlans } from '../src/plan/make.ts';
+import { passOver } from '../src/plan/moving.ts';
 import { openSnapshot } from '../src/source/open.ts';
 import { takeSnapshot } from '../src/source/snapshot.ts';
 import type { Statement } from '../src/source/statement.ts';
@@ -124,32 +126,73 @@ interface Bench {
   readonly authority: Authority;
   readonly rules: Rules;
   readonly key: ReturnType<typeof generateKeyPairSync>['privateKey'];
+  readonly postmaster: number | undefined;
 }
 
-/** Times phases one by one, and prints each with what the process had needed at most until then. */
-function stopwatch(title: string) {
-  let total = 0;
+const CLOCK_TICKS = 100;
+
+/** Processor seconds of the database's processes until now; 0 where there is no /proc. */
+function serverCpu(postmaster: number | undefined): number {
+  if (postmaster === undefined || !existsSync('/proc/self/stat')) return 0;
+  let ticks = 0;
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    try {
+      // proc(5): after the name in parentheses come state, ppid, … utime, stime, cutime, cstime as fields 14 to 17.
+      const fields = readFileSync(`/proc/${entry}/stat`, 'utf8').split(') ').at(-1)!.split(' ');
+      const own = Number(entry) === postmaster;
+      if (own || Number(fields[1]) === postmaster) ticks += Number(fields[11]) + Number(fields[12]);
+      if (own) ticks += Number(fields[13]) + Number(fields[14]);
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  return ticks / CLOCK_TICKS;
+}
+
+const ownCpu = (): number => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+};
+
+/**
+ * Times phases one by one, and prints each with the processor time that it took in this process and in the database, and
+ * with what this process had needed at most until then. On a machine that does other things too, only that tells much.
+ */
+function stopwatch(title: string, postmaster: number | undefined) {
+  const sum = { ms: 0, own: 0, server: 0 };
   const phase = async <T>(
     name: string,
     work: () => Promise<T> | T,
     says: (result: T) => string = () => '',
   ): Promise<T> => {
-    const start = performance.now();
+    const [start, own, server] = [performance.now(), ownCpu(), serverCpu(postmaster)];
     const result = await work();
-    const ms = performance.now() - start;
-    total += ms;
+    const took = { ms: performance.now() - start, own: ownCpu() - own, server: serverCpu(postmaster) - server };
+    sum.ms += took.ms;
+    sum.own += took.own;
+    sum.server += took.server;
     const peak = `${Math.round(process.resourceUsage().maxRSS / 1024)} MB`;
-    const took = ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(2)} s`;
-    console.log(`${title.padEnd(10)}${name.padEnd(10)}${took.padStart(9)}${peak.padStart(10)}  ${says(result)}`);
+    const cpu = `cpu ${took.own.toFixed(2)} + ${took.server.toFixed(2)} s`;
+    console.log(
+      `${title.padEnd(10)}${name.padEnd(10)}${spell(took.ms).padStart(9)}  ${cpu.padEnd(20)}${peak.padStart(8)}  ${says(result)}`,
+    );
     return result;
   };
-  return { phase, total: () => total };
+  const total = () => {
+    const cpu = `cpu ${sum.own.toFixed(2)} + ${sum.server.toFixed(2)} s`;
+    console.log(`${title.padEnd(10)}${'all'.padEnd(10)}${spell(sum.ms).padStart(9)}  ${cpu}`);
+    return sum;
+  };
+  return { phase, total };
 }
+
+const spell = (ms: number): string => (ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(2)} s`);
 
 /** From the file to stored plans. @returns how long it took, in milliseconds, and the snapshot */
 async function reconcile(title: string, bench: Bench, file: string, authority: Authority, previous: Statement | null) {
   const { folder, database, inForce, rules, key } = bench;
-  const { phase, total } = stopwatch(title);
+  const { phase, total } = stopwatch(title, bench.postmaster);
   const now = systemClock.now();
   const today = dateOf(now);
   const feed = authority.feeds['hr']!;
@@ -188,22 +231,22 @@ async function reconcile(title: string, bench: Bench, file: string, authority: A
     );
   });
   await database.tx(async (tx) => {
-    const differences = await phase(
+    await phase(
       'diff',
       () => diff(tx, authority, ['crm'], now),
-      (found) => `${found.length} differences`,
+      (found) => `${found} differences`,
     );
-    const { drafts } = await phase(
-      'draft',
-      async () => draft(differences, rules, await loginsOf(tx, authority)),
-      (drafted) => `${drafted.drafts.length} drafts, ${drafted.leftAlone.length} left alone`,
+    await phase(
+      'logins',
+      () => giveLogins(tx, authority, rules),
+      (leftAlone) => `${leftAlone.length} left alone`,
     );
-    const { next } = await tx.one<{ next: number }>('select coalesce(max(number), 0)::int + 1 as next from plan');
-    let number = next;
-    const plans = await phase(
-      'freeze',
-      () =>
-        makePlans({
+    await phase('moving', () => passOver(tx, authority.tenant));
+    const record = openOutbox(authority.tenant, systemClock, systemRandom);
+    await phase(
+      'plans',
+      async () => {
+        const plans = await makePlans(tx, {
           authority,
           roster: inForce.roster,
           base: {
@@ -212,17 +255,17 @@ async function reconcile(title: string, bench: Bench, file: string, authority: A
             observedAt: now,
             policy: inForce.authorityDigest,
           },
-          drafts,
-          existing: { things: 0 },
+          existing: async () => ({ things: 0 }),
           now,
-          numberFor: () => number++,
-        }),
+          open: [],
+          next: await nextNumber(tx, authority.tenant),
+        });
+        return recordPlans(tx, { authority, record } as unknown as World, plans);
+      },
       (made) => `${made.length} plans`,
     );
-    const world = { authority, record: openOutbox(authority.tenant, systemClock, systemRandom) } as unknown as World;
-    await phase('store', () => storePlans(tx, world, plans, now));
   });
-  return { ms: total(), statement };
+  return { ms: total().ms, statement };
 }
 
 /** What observations would say once all of the first plans had been applied. */
@@ -262,7 +305,7 @@ async function benchPopulation(people: number): Promise<Figures> {
     const inForce = await readInForce(folder, systemClock.now());
     const { authority } = inForce;
     const rules = compileRules(authority);
-    const bench = { folder, database, inForce, authority, rules, key: generateKeyPairSync('ed25519').privateKey };
+    const bench = { folder, database, inForce, authority, rules, key: generateKeyPairSync('ed25519').privateKey, postmaster: store.cluster?.pid };
 
     await writePeople(join(folder, 'first.csv'), people, 'first');
     await writePeople(join(folder, 'again.csv'), people, 'again');

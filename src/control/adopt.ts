@@ -8,10 +8,10 @@ import { isoTime } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { correlateAccounts } from '../identity/correlate.ts';
 import type { PersonAttributes, State } from '../identity/lifecycle.ts';
+import { addAsked } from '../plan/diff.ts';
 import { makePlans } from '../plan/make.ts';
-import { readEvidence } from './decide.ts';
-import { storePlans } from './planning.ts';
-import { readChanges } from './rows.ts';
+import { baseOf, nextNumber, recordPlans } from './planning.ts';
+import { changesIn } from './rows.ts';
 import type { Adoptable } from './shown.ts';
 import type { World } from './world.ts';
 
@@ -81,48 +81,38 @@ export async function adopt(
       [authority.tenant, chosen.map(({ person }) => person)],
     );
     const subjects = new Map(keys.map(({ person, feed, key }) => [person, { feed, key }]));
-    const evidence = await readEvidence(tx, world);
-    const { next } = await tx.one<{ next: number }>(
-      'select coalesce(max(number), 0)::int + 1 as next from plan where tenant = $1',
-      [authority.tenant],
-    );
-    let number = next;
     const now = clock.now();
-    const plans = makePlans({
+    await addAsked(
+      tx,
+      chosen.flatMap(({ login, id, person }) =>
+        person === null
+          ? []
+          : {
+              system,
+              object: login,
+              effect: 'adopt' as const,
+              subject: subjects.get(person) ?? null,
+              person,
+              id,
+              cause: `adoption by ${authority.targets[system]?.match}`,
+            },
+      ),
+    );
+    const plans = await makePlans(tx, {
       authority,
       roster: world.roster,
-      base: {
-        authorityDigest: world.authorityDigest,
-        snapshots: Object.fromEntries([...evidence].map(([feed, { id }]) => [feed, id])),
-        observedAt: now,
-        policy: world.policyDigest,
-      },
-      drafts: chosen.map(({ login, id, person }) => ({
-        system,
-        object: login,
-        effect: 'adopt',
-        entitlement: null,
-        valueDigest: null,
-        value: null,
-        subject: subjects.get(person ?? '') ?? null,
-        person,
-        id,
-        cause: `adoption by ${authority.targets[system]?.match}`,
-        until: null,
-      })),
+      base: await baseOf(tx, world, now),
       // Adopting changes nothing on the target, so no share of it is at stake; count and people still are.
-      existing: { things: Number.MAX_SAFE_INTEGER },
+      existing: async () => ({ things: Number.MAX_SAFE_INTEGER }),
       now,
-      numberFor: () => number++,
+      open: [],
+      next: await nextNumber(tx, authority.tenant),
     });
-    return (await storePlans(tx, world, plans, now)).made;
+    return recordPlans(tx, world, plans);
   });
   for (const made of numbers) {
-    for (const stage of ['planned', 'decided']) {
-      await advance(
-        world,
-        (await readChanges(database, authority.tenant, made)).filter((change) => change.stage === stage),
-      );
+    for (const stage of ['planned', 'decided'] as const) {
+      for await (const changes of changesIn(database, authority.tenant, made, stage)) await advance(world, changes);
     }
   }
   return numbers;

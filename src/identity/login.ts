@@ -99,22 +99,27 @@ function ruleOf(target: Target, fields: Fields): Expression | null {
  * @returns best first: the rule's own answer, then 2 to 99 appended. Empty when the rule has no usable answer: somebody
  *          must then give the person a login by hand, never a guess.
  */
-export function candidateLogins(person: PersonAttributes, target: Target, fields: Fields): readonly string[] {
+export const candidateLogins = (person: PersonAttributes, target: Target, fields: Fields): readonly string[] => [
+  ...eachCandidate(person, target, fields),
+];
+
+/** The same one by one: nearly everybody gets the first. */
+export function* eachCandidate(person: PersonAttributes, target: Target, fields: Fields): Generator<string, void, void> {
   const { max, refused } = RULES[loginRuleOf(target)];
   let wanted: unknown = null;
   try {
     wanted = ruleOf(target, fields)?.evaluate(person) ?? null;
   } catch {
-    return [];
+    return;
   }
-  if (typeof wanted !== 'string') return [];
+  if (typeof wanted !== 'string') return;
   const clean = foldAscii(wanted).toLowerCase().trim().replaceAll(' ', '.').replace(refused, '');
   const at = clean.indexOf('@');
   const local = tidy(at < 0 ? clean : clean.slice(0, at));
   const domain = at < 0 ? '' : clean.slice(at);
-  if (local === '' || domain === '@' || domain.indexOf('@', 1) > 0) return [];
+  if (local === '' || domain === '@' || domain.indexOf('@', 1) > 0) return;
 
-  const candidates = new Set<string>();
+  const given = new Set<string>();
   // The hundred candidates share a stem, but where a long name is cut to make room.
   let last = { stem: '', reserved: true };
   for (let number = 1; number <= SUFFIXES; number++) {
@@ -124,9 +129,10 @@ export function candidateLogins(person: PersonAttributes, target: Target, fields
     const login = `${tidy(local.slice(0, room))}${suffix}${domain}`;
     const stem = stemOf(login);
     if (last.stem !== stem) last = { stem, reserved: isReserved(stem) };
-    if (!last.reserved && !isProtected(target, login)) candidates.add(login);
+    if (last.reserved || given.has(login) || isProtected(target, login)) continue;
+    given.add(login);
+    yield login;
   }
-  return [...candidates];
 }
 
 /** A login begins with a letter or digit and does not end in a mark (Active Directory refuses a dot there). */
