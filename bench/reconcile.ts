@@ -279,7 +279,6 @@ async function carryOut(database: Database): Promise<void> {
     `insert into held (tenant, system, login, entitlement, observed_at)
      select tenant, system, login, entitlement, updated_at from change where effect = 'grant'`,
   );
-  await database.query(`update change set stage = 'verified'`);
   // What autovacuum does soon after a first load.
   await database.query('vacuum analyze');
 }

@@ -27,15 +27,24 @@ export async function readAnswers(tx: Queryable, tenant: string): Promise<Answer
   const numbers = new Map([['', 0], ...rows.map(({ number, desired }) => [keyOf(desired), number] as const)]);
   let last = rows.reduce((most, { number }) => Math.max(most, number), 0);
   let unsaved: (Desired & { readonly number: number })[] = [];
+  /** As the rules give them, in their order: most people's answer was met before, and need not be sorted. */
+  const met = new Map<string, number>();
+  const place = (desired: readonly Desired[]): number => {
+    const key = keyOf(desired);
+    let number = numbers.get(key);
+    if (number === undefined) {
+      number = last += 1;
+      numbers.set(key, number);
+      for (const { entitlement, rule } of desired) unsaved.push({ number, entitlement, rule });
+    }
+    return number;
+  };
   return {
     numberOf(desired) {
-      const key = keyOf(desired);
-      let number = numbers.get(key);
-      if (number === undefined) {
-        number = last += 1;
-        numbers.set(key, number);
-        for (const { entitlement, rule } of desired) unsaved.push({ number, entitlement, rule });
-      }
+      let raw = '';
+      for (const { entitlement, rule } of desired) raw += `${entitlement} ${rule}\n`;
+      let number = met.get(raw);
+      if (number === undefined) met.set(raw, (number = place(desired)));
       return number;
     },
     async save(db) {

@@ -30,15 +30,22 @@ export interface Ingested {
 }
 
 /** A field of COPY's text format: backslash, tab and line ends are escaped, null is \N. */
-export const copyField = (value: string | number | null): string =>
-  value === null
-    ? '\\N'
-    : typeof value === 'number'
-      ? String(value)
-      : value.replace(/[\\\t\n\r]/g, (char) => ({ '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' })[char] ?? char);
+export function copyField(value: string | number | null): string {
+  if (value === null) return '\\N';
+  if (typeof value === 'number') return String(value);
+  // Looking for four characters one by one takes a quarter of one search for any of them.
+  if (!value.includes('\\') && !value.includes('\t') && !value.includes('\n') && !value.includes('\r')) return value;
+  return value.replace(
+    /[\\\t\n\r]/g,
+    (char) => ({ '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' })[char] ?? char,
+  );
+}
 
-export const copyLine = (...fields: readonly (string | number | null)[]): string =>
-  `${fields.map(copyField).join('\t')}\n`;
+export function copyLine(...fields: readonly (string | number | null)[]): string {
+  let line = copyField(fields[0] ?? null);
+  for (let index = 1; index < fields.length; index += 1) line += `\t${copyField(fields[index] ?? null)}`;
+  return `${line}\n`;
+}
 
 /** From so many rows on a statistic that is behind them makes the planner choose a nested loop, which is quadratic. */
 const MANY = 1_000;
@@ -47,18 +54,8 @@ async function analyse(tx: Queryable, table: 'affiliation' | 'person', written: 
   if (written >= MANY) await tx.query(`analyze ${table}`);
 }
 
-/** Joins small lines into chunks, because a COPY of a million one-line buffers is slow. */
-async function* inChunks(lines: AsyncIterable<string>): AsyncGenerator<string> {
-  let chunk = '';
-  for await (const line of lines) {
-    chunk += line;
-    if (chunk.length > 262_144) {
-      yield chunk;
-      chunk = '';
-    }
-  }
-  if (chunk !== '') yield chunk;
-}
+/** Characters of a COPY sent at a time: enough to cost little, and little enough that the database works while we do. */
+export const CHUNK = 65_536;
 
 /**
  * @param tx holds the lock of this tenant's identities
@@ -86,12 +83,16 @@ export async function ingest(
     attributes jsonb not null, birthright integer, quarantine text) on commit drop`);
   await tx.copyIn(
     'copy arrived (key, line, row_digest, state, state_until, attributes, birthright, quarantine) from stdin',
-    inChunks(lines()),
+    lines(),
   );
   async function* lines(): AsyncGenerator<string> {
+    let chunk = '';
     for await (const records of arrived.records()) {
-      let chunk = '';
       for (const { line, text } of records) {
+        if (chunk.length > CHUNK) {
+          yield chunk;
+          chunk = '';
+        }
         read++;
         const row = JSON.parse(text) as Row;
         const key = row[keyColumn] ?? '';
@@ -106,11 +107,11 @@ export async function ingest(
           chunk += copyLine(key, line, sha256(text), 'left', null, '{}', null, assessed.why);
         }
       }
-      yield chunk;
     }
     // Several records under one key are set aside once. None of them is among the accepted.
     const aside = new Map(arrived.quarantined.flatMap((record) => (record.key === null ? [] : [[record.key, record]])));
-    for (const [key, { line, reason }] of aside) yield copyLine(key, line, '', 'left', null, '{}', null, reason);
+    for (const [key, { line, reason }] of aside) chunk += copyLine(key, line, '', 'left', null, '{}', null, reason);
+    if (chunk !== '') yield chunk;
   }
   await answers.save(tx);
   await tx.query('analyze arrived');

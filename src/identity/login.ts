@@ -52,15 +52,20 @@ const RESERVED = [
 
 const SUFFIXES = 99;
 
+/** Patterns come from the authority and from above, so that they are few. */
+const split = new Map<string, readonly string[]>();
+
 /** `svc-*`: `*` stands for any run of characters; case does not matter. Linear in the login, whatever the pattern. */
 export function matchesPattern(pattern: string, login: string): boolean {
   const text = login.toLowerCase();
-  const [head = '', ...rest] = pattern.toLowerCase().split('*');
-  const tail = rest.pop();
-  if (tail === undefined) return text === head;
+  let pieces = split.get(pattern);
+  if (pieces === undefined) split.set(pattern, (pieces = pattern.toLowerCase().split('*')));
+  const [head = ''] = pieces;
+  if (pieces.length === 1) return text === head;
+  const tail = pieces.at(-1)!;
   if (!text.startsWith(head) || !text.endsWith(tail) || text.length < head.length + tail.length) return false;
   let at = head.length;
-  for (const part of rest) {
+  for (const part of pieces.slice(1, -1)) {
     const found = text.indexOf(part, at);
     if (found < 0) return false;
     at = found + part.length;

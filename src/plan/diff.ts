@@ -264,9 +264,8 @@ async function noteLooked(tx: Queryable, tenant: string, whole: boolean, at: str
   );
   await tx.query('analyze settled');
   await tx.query(
-    `delete from touched t using looked l
-      where t.tenant = $1 and t.due = l.due and t.id = l.id
-        and (not l.first or exists (select 1 from settled s where s.person = l.person))`,
+    `delete from touched t using looked l left join settled s on s.person = l.person
+      where t.tenant = $1 and t.due = l.due and t.id = l.id and (not l.first or s.person is not null)`,
     [tenant],
   );
   await tx.query(

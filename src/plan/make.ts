@@ -10,7 +10,7 @@ import { requesterOf } from '../authority/ownership.ts';
 import { canonical, type Digest, digestOf } from '../canonical.ts';
 import { type Instant, isoTime } from '../clock.ts';
 import { accountAttributes } from '../identity/account.ts';
-import { copyLine } from '../identity/ingest.ts';
+import { CHUNK, copyLine } from '../identity/ingest.ts';
 import type { PersonAttributes } from '../identity/lifecycle.ts';
 import { buildTree, Frontier, leafHash, type Tree } from '../ledger/tree.ts';
 import { inBatches } from '../store/cursor.ts';
@@ -227,23 +227,27 @@ interface Draft {
   readonly makers: readonly number[] | null;
 }
 
-/** @param earlier the plans of the parts before this one, by their place */
+/**
+ * In batches, of which each is made only as it is walked: the database works meanwhile.
+ * @param earlier the plans of the parts before this one, by their place
+ */
 async function* leavesOf(
   tx: Queryable,
   tenant: string,
   kinds: readonly Kind[],
   part: number,
   earlier: readonly number[],
-): AsyncGenerator<readonly Leaf[]> {
+): AsyncGenerator<Iterable<Leaf>> {
+  const blocked = earlier.length > 0;
   const drafts = inBatches<Draft>(
     tx,
-    `select x.*, case when x.valued then (select p.attributes from person p where p.tenant = $1 and p.id = x.person) end as attributes
+    `select turn, login, id, person, feed, key, until${blocked ? ', takers, makers' : ''},
+            case when valued then (select p.attributes from person p where p.tenant = $1 and p.id = x.person) end as attributes
        from (select k.turn::int as turn, ${LOGIN} as login, d.id, d.person, s.feed, s.feed_key as key, d.until,
-                    k.effect in ('create', 'update') as valued,
-                    ${earlier.length > 0 ? 't.parts as takers, m.parts as makers' : 'null as takers, null as makers'}
+                    k.effect in ('create', 'update') as valued${blocked ? ', t.parts as takers, m.parts as makers' : ''}
                from ${PLACED}
                ${
-                 earlier.length > 0
+                 blocked
                    ? `left join taker t on t.person = d.person left join maker m on m.system = d.system and m.login = ${LOGIN}`
                    : ''
                }
@@ -255,8 +259,8 @@ async function* leavesOf(
   let person: string | null = null;
   /** Which change makes each account of this person. */
   const made = new Map<string, number>();
-  for await (const batch of drafts) {
-    const leaves: Leaf[] = [];
+
+  function* freeze(batch: readonly Draft[]): Generator<Leaf> {
     for (const draft of batch) {
       seq += 1;
       const kind = kinds[draft.turn - 1];
@@ -267,13 +271,13 @@ async function* leavesOf(
       if (effect === 'create' || effect === 'enable') made.set(system, seq);
       const maker = made.get(system);
       const waits =
-        earlier.length > 0 && ADDING.has(effect)
+        blocked && ADDING.has(effect)
           ? earlier.filter((_, place) => draft.takers?.includes(place) || draft.makers?.includes(place))
           : [];
       const value =
         draft.attributes === null ? null : (accountAttributes(draft.attributes) as Readonly<Record<string, string>>);
       // In the order of canonical bytes, which are then written fastest.
-      leaves.push({
+      yield {
         after: maker !== undefined && maker !== seq ? [maker] : [],
         cause: kind.cause,
         effect,
@@ -288,10 +292,10 @@ async function* leavesOf(
         value,
         valueDigest: value === null ? null : digestOf(value),
         waitsFor: waits.map((number) => `P${number}`),
-      });
+      };
     }
-    yield leaves;
   }
+  for await (const batch of drafts) yield freeze(batch);
 }
 
 /* ---- plans ----------------------------------------------------------------------------------------------------------- */
@@ -326,7 +330,7 @@ const contentOf = (risk: Risk, root: Digest): Digest => digestOf([risk, root]);
 /** What a plan waits for is not what it does. */
 const freeHash = (leaf: Leaf): Digest => leafHash(leafBytes({ ...leaf, waitsFor: [] }));
 
-async function rootOf(leaves: AsyncIterable<readonly Leaf[]>): Promise<Digest> {
+async function rootOf(leaves: AsyncIterable<Iterable<Leaf>>): Promise<Digest> {
   const free = new Frontier();
   for await (const batch of leaves) for (const leaf of batch) free.append(freeHash(leaf));
   return free.root();
@@ -337,7 +341,7 @@ async function store(
   { authority, roster, base, existing, now }: Making,
   part: Part,
   number: number,
-  leaves: AsyncIterable<readonly Leaf[]>,
+  leaves: AsyncIterable<Iterable<Leaf>>,
 ): Promise<Plan> {
   const { tenant } = authority;
   const at = isoTime(now);
@@ -346,8 +350,9 @@ async function store(
   const tree = new Frontier();
   // Without what is waited for; the same tree until somebody waits.
   let free: Frontier | null = null;
-  for await (const batch of leaves) {
-    let lines = '';
+
+  function* rows(batch: Iterable<Leaf>): Generator<string> {
+    let chunk = '';
     for (const leaf of batch) {
       const bytes = leafBytes(leaf);
       if (free === null && leaf.waitsFor.length > 0) free = Frontier.from(tree.state());
@@ -356,7 +361,7 @@ async function store(
       free?.append(leaf.waitsFor.length > 0 ? freeHash(leaf) : hash);
       limits.add(leaf);
       critic.add(leaf);
-      lines += copyLine(
+      chunk += copyLine(
         tenant,
         number,
         leaf.seq,
@@ -373,10 +378,16 @@ async function store(
         at,
         at,
       );
+      if (chunk.length < CHUNK) continue;
+      yield chunk;
+      chunk = '';
     }
+    if (chunk !== '') yield chunk;
+  }
+  for await (const batch of leaves) {
     await tx.copyIn(
       `copy change (tenant, plan, seq, leaf, system, login, effect, entitlement, person, cause, stage, after, waits, next_at, updated_at) from stdin`,
-      [lines],
+      rows(batch),
     );
   }
   assert(tree.size === sizeOf(part), `P${number} has the ${sizeOf(part)} changes that were counted, not ${tree.size}`);
