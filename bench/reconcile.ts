@@ -1,6 +1,7 @@
 /**
- * `npm run bench -- reconcile [--people N]`: an export of N people becomes stored plans; then the same people again, with
- * everything in place, from a new export; then a delta in which one of them changed. A tenth of them goes before, for the ratio.
+ * `npm run bench -- reconcile [--people N]`: an export of N people becomes stored plans; then the same people from a new
+ * export, with everything carried out since, so that everybody has to be looked at once more; then again, unchanged; then
+ * a delta in which one of them changed. A tenth of them goes before, for the ratio.
  *
  * Everything but the targets is real: the snapshot is attested, the store is PostgreSQL. What the targets would show
  * after a run is written into the store as an observation would; that is not counted.
@@ -19,7 +20,7 @@ import { ingest, settlePersons } from '../src/identity/ingest.ts';
 import { dateOf } from '../src/identity/lifecycle.ts';
 import { compileRules, type Rules } from '../src/identity/rules.ts';
 import { openOutbox } from '../src/ledger/outbox.ts';
-import { diff } from '../src/plan/diff.ts';
+import { clearUp, diff } from '../src/plan/diff.ts';
 import { giveLogins } from '../src/plan/logins.ts';
 import { makePlans } from '../src/plan/make.ts';
 import { passOver } from '../src/plan/moving.ts';
@@ -230,11 +231,11 @@ async function reconcile(title: string, bench: Bench, file: string, authority: A
       ({ changed }) => `${changed.length} persons changed`,
     );
   });
-  await database.tx(async (tx) => {
-    await phase(
+  const found = await database.tx(async (tx) => {
+    const result = await phase(
       'diff',
       () => diff(tx, authority, ['crm'], now),
-      (found) => `${found} differences`,
+      ({ looked, differences }) => `${looked} looked at, ${differences} differences`,
     );
     await phase(
       'logins',
@@ -264,7 +265,9 @@ async function reconcile(title: string, bench: Bench, file: string, authority: A
       },
       (made) => `${made.length} plans`,
     );
+    return result;
   });
+  await phase('clear up', () => clearUp(database, found));
   return { ms: total().ms, statement };
 }
 
@@ -287,6 +290,7 @@ async function carryOut(database: Database): Promise<void> {
 
 interface Figures {
   readonly first: number;
+  readonly done: number;
   readonly again: number;
   readonly delta: number;
 }
@@ -304,9 +308,18 @@ async function benchPopulation(people: number): Promise<Figures> {
     const inForce = await readInForce(folder, systemClock.now());
     const { authority } = inForce;
     const rules = compileRules(authority);
-    const bench = { folder, database, inForce, authority, rules, key: generateKeyPairSync('ed25519').privateKey, postmaster: store.cluster?.pid };
+    const bench = {
+      folder,
+      database,
+      inForce,
+      authority,
+      rules,
+      key: generateKeyPairSync('ed25519').privateKey,
+      postmaster: store.cluster?.pid,
+    };
 
     await writePeople(join(folder, 'first.csv'), people, 'first');
+    await writePeople(join(folder, 'done.csv'), people, 'done');
     await writePeople(join(folder, 'again.csv'), people, 'again');
     await writeOne(join(folder, 'delta.csv'));
     const { size } = await stat(join(folder, 'first.csv'));
@@ -315,11 +328,13 @@ async function benchPopulation(people: number): Promise<Figures> {
     );
     const first = await reconcile('first', bench, 'first.csv', authority, null);
     await carryOut(database);
-    const again = await reconcile('unchanged', bench, 'again.csv', authority, first.statement);
+    // Everybody was touched by what was done for him; after this look nobody is.
+    const done = await reconcile('done', bench, 'done.csv', authority, first.statement);
+    const again = await reconcile('unchanged', bench, 'again.csv', authority, done.statement);
     const { hr } = authority.feeds;
     const changes = { ...authority, feeds: { hr: { ...hr!, contract: { ...hr!.contract, mode: 'delta' as const } } } };
     const delta = await reconcile('one', bench, 'delta.csv', changes, again.statement);
-    return { first: first.ms, again: again.ms, delta: delta.ms };
+    return { first: first.ms, done: done.ms, again: again.ms, delta: delta.ms };
   } finally {
     await database.close();
     await store.cluster?.stop();
@@ -337,7 +352,7 @@ export async function benchReconcile(args: string[]): Promise<string> {
   const { people: million, ...goal } = GOAL;
   return (
     `reconcile: ${people.toLocaleString('en')} people in ${seconds(whole.first)}, ${megabytes} MB, ` +
-    `unchanged ${seconds(whole.again)}, ×${(whole.first / tenth.first).toFixed(1)} for ten times the people, ` +
+    `carried out ${seconds(whole.done)}, unchanged ${seconds(whole.again)}, ×${(whole.first / tenth.first).toFixed(1)} for ten times the people, ` +
     `one changed ${Math.round(whole.delta)} ms (goal for ${million.toLocaleString('en')}: ≤ ${goal.seconds} s, ` +
     `≤ ${goal.megabytes} MB, ≤ ${goal.unchangedSeconds} s, ≤ ×${goal.tenfold}, < ${goal.deltaMs} ms)`
   );

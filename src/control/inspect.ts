@@ -234,6 +234,15 @@ interface Logged {
 
 const short = (digest: string): string => `${digest.slice(0, 8)}…`;
 
+function lineIn(world: World, feed: string, snapshot: string, key: string): number | null {
+  const rows = world.gateway.rows(feed, snapshot);
+  try {
+    return rows.lineOf(key);
+  } finally {
+    rows.close();
+  }
+}
+
 /** From the raw source line to the read-back, each station with its place in the ledger. */
 export async function trace(world: World, text: string): Promise<Trace> {
   const { database, authority } = world;
@@ -276,15 +285,12 @@ export async function trace(world: World, text: string): Promise<Trace> {
       leaf.subject.feed,
       id,
     ]);
-    const record = await database.maybe<{ line: number; state: string }>(
-      'select line, state from affiliation where tenant = $1 and feed = $2 and key = $3',
-      [tenant, leaf.subject.feed, leaf.subject.key],
-    );
     const attested = await database.maybe<{ index: number }>(
       `select index from ledger_entry where tenant = $1 and kind = 'gateway.snapshot' and refs @> jsonb_build_object('snapshot', $2::text) limit 1`,
       [tenant, id],
     );
-    const where = record && record.state !== 'left' ? `line ${record.line}` : 'not in the snapshot';
+    const line = snapshot ? lineIn(world, leaf.subject.feed, id, leaf.subject.key) : null;
+    const where = line === null ? 'not in the snapshot' : `line ${line}`;
     const age = snapshot?.as_of
       ? `as of ${isoTime(snapshot.as_of.getTime()).slice(0, 16)}, ${snapshot.as_of_kind}`
       : 'of unknown age';

@@ -13,7 +13,7 @@ import { connectorFor } from '../gateway/scope.ts';
 import { type Ingested, ingest, type Settled, settlePersons } from '../identity/ingest.ts';
 import { dateOf } from '../identity/lifecycle.ts';
 import { type ObservedCounts, observe } from '../identity/observe.ts';
-import { diff } from '../plan/diff.ts';
+import { clearUp, diff } from '../plan/diff.ts';
 import { giveLogins, type LeftAlone } from '../plan/logins.ts';
 import { makePlans, type OpenPlan, type Plan } from '../plan/make.ts';
 import { passOver } from '../plan/moving.ts';
@@ -109,13 +109,15 @@ export async function plan(world: World, options: { progress: Progress }): Promi
         throw new Failure('already-running', 'another planning is under way; its plans will be there in a moment');
       const systems = observed.filter(({ counts }) => counts !== null).map(({ system }) => system);
       const now = clock.now();
-      await diff(tx, authority, systems, now);
+      const found = await diff(tx, authority, systems, now);
       const leftAlone = await giveLogins(tx, authority, world.rules);
       // What is on its way, or was claimed and not proven, is carried on by its own plan.
       await passOver(tx, tenant);
-      return { ...(await replace(tx, world, systems, startedAt, now)), leftAlone };
+      return { ...(await replace(tx, world, systems, startedAt, now)), leftAlone, found };
     }),
   );
+
+  await clearUp(database, result.found);
 
   options.progress('deciding');
   await timed('decide', async () => {

@@ -250,7 +250,8 @@ export async function settlePersons(
   everybody: boolean,
 ): Promise<Settled> {
   const { tenant } = authority;
-  if (everybody) await tx.query('insert into touched (tenant, person) select $1, id from person where tenant = $1', [tenant]);
+  if (everybody)
+    await tx.query('insert into touched (tenant, person) select $1, id from person where tenant = $1', [tenant]);
   await tx.query(
     `create temporary table looked on commit drop as select distinct person from touched where tenant = $1 and due <= $2`,
     [tenant, isoTime(now)],

@@ -109,7 +109,11 @@ export const candidateLogins = (person: PersonAttributes, target: Target, fields
 ];
 
 /** The same one by one: nearly everybody gets the first. */
-export function* eachCandidate(person: PersonAttributes, target: Target, fields: Fields): Generator<string, void, void> {
+export function* eachCandidate(
+  person: PersonAttributes,
+  target: Target,
+  fields: Fields,
+): Generator<string, void, void> {
   const { max, refused } = RULES[loginRuleOf(target)];
   let wanted: unknown = null;
   try {
@@ -142,19 +146,3 @@ export function* eachCandidate(person: PersonAttributes, target: Target, fields:
 
 /** A login begins with a letter or digit and does not end in a mark (Active Directory refuses a dot there). */
 const tidy = (local: string): string => local.replace(/^[^a-z0-9]+|[._+-]+$/g, '').replace(/\.{2,}/g, '.');
-
-/**
- * The login that a person has or gets. A changed name never renames a login by itself: who has one keeps it, and
- * `wouldBe` tells what the rules would give today, for a person to request the rename.
- */
-export function chooseLogin(
-  current: string | null,
-  candidates: readonly string[],
-  isTaken: (login: string) => boolean,
-): { readonly login: string | null; readonly wouldBe: string | null } {
-  if (current !== null) {
-    const [first] = candidates;
-    return { login: current, wouldBe: first === undefined || candidates.includes(current) ? null : first };
-  }
-  return { login: candidates.find((login) => !isTaken(login)) ?? null, wouldBe: null };
-}

@@ -14,10 +14,11 @@ import { NAMED } from '../identity/account.ts';
 import type { Queryable } from '../store/database.ts';
 import type { Leaf } from './change.ts';
 
-/** The account attributes of a person as jsonb, by the same names as `accountAttributes`. */
-const WANTED = `(select coalesce(jsonb_object_agg(w.name, w.value), '{}') from (values ${ATTRIBUTES.map(
-  (attribute) => `('${attribute}', p.attributes ->> '${NAMED[attribute] ?? attribute}')`,
-).join(', ')}) as w(name, value) where w.value <> '')`;
+/** Whether an account lacks an attribute that its person has, by the same names as `accountAttributes`. */
+const OUTDATED = ATTRIBUTES.map((attribute) => {
+  const wanted = `p.attributes ->> '${NAMED[attribute] ?? attribute}'`;
+  return `(${wanted} <> '' and a.attributes ->> '${attribute}' is distinct from ${wanted})`;
+}).join(' or ');
 
 /** Orders keys of feeds: numbers by their value, then everything else as text. */
 const BY_KEY = `case when feed_key ~ '^[0-9]{1,15}$' then feed_key::bigint end nulls last, feed_key collate "C", person`;
@@ -42,7 +43,9 @@ export async function openDifferences(tx: Queryable): Promise<void> {
 }
 
 /** A change that is no difference between desired and observed, because somebody asks for it. */
-export type Asked = Pick<Leaf, 'system' | 'object' | 'effect' | 'subject' | 'id' | 'cause'> & { readonly person: string };
+export type Asked = Pick<Leaf, 'system' | 'object' | 'effect' | 'subject' | 'id' | 'cause'> & {
+  readonly person: string;
+};
 
 export async function addAsked(tx: Queryable, asked: readonly Asked[]): Promise<void> {
   await openDifferences(tx);
@@ -70,25 +73,31 @@ export async function addAsked(tx: Queryable, asked: readonly Asked[]): Promise<
   );
 }
 
+export interface Found {
+  readonly differences: number;
+  /** Persons who were looked at. */
+  readonly looked: number;
+}
+
 /**
  * Fills `difference`. Whoever has none is looked at again when something touches him, or when a date of his passes; but
  * while a target took no part, nobody is known to be in order.
  * @param systems those whose whole population was read
- * @returns how many differences there are
  */
 export async function diff(
   tx: Queryable,
   authority: Authority,
   systems: readonly string[],
   now: Instant,
-): Promise<number> {
+): Promise<Found> {
   const { tenant } = authority;
   const at = isoTime(now);
   await openDifferences(tx);
+  await tx.query('create temporary table looked (person text not null) on commit drop');
+  // Read and taken away as one: what is noted from now on is for the next planning.
   await tx.query(
-    `create temporary table looked on commit drop as
-     select id, due, person, row_number() over (partition by person order by due, id) = 1 as first
-       from touched where tenant = $1 and due <= $2`,
+    `with taken as (delete from touched where tenant = $1 and due <= $2 returning person)
+     insert into looked select distinct person from taken`,
     [tenant, at],
   );
   await tx.query('analyze looked');
@@ -97,9 +106,10 @@ export async function diff(
   await compare(tx, tenant, systems, at);
   await tx.query('analyze difference');
   const whole = Object.keys(authority.targets).every((system) => systems.includes(system));
-  await noteLooked(tx, tenant, whole, at);
-  const { count } = await tx.one<{ count: number }>('select count(*)::int as count from difference');
-  return count;
+  await noteNext(tx, tenant, whole, at);
+  return tx.one<Found>(
+    'select (select count(*) from difference)::int as differences, (select count(*) from looked)::int as looked',
+  );
 }
 
 /** `known`, `kept`: what the authority says. `given`: what each answer of the birthright rules gives on these systems. */
@@ -137,7 +147,7 @@ async function readSubjects(tx: Queryable, authority: Authority): Promise<void> 
      with record as (
        select distinct on (person) person, feed, key, frozen
          from (select a.person, a.feed, a.key, a.state, bool_or(a.quarantine is not null) over (partition by a.person) as frozen
-                 from looked l join affiliation a on a.tenant = $1 and a.person = l.person where l.first) a
+                 from looked l join affiliation a on a.tenant = $1 and a.person = l.person) a
         order by person, state = 'left', array_position($2::text[], feed), key)
      select person, works, terminated, birthright, feed, feed_key, row_number() over (order by ${BY_KEY})
        from (select p.id as person, p.state in ('active', 'notice') and t.person is null as works, t.reason as terminated,
@@ -146,7 +156,7 @@ async function readSubjects(tx: Queryable, authority: Authority): Promise<void> 
                join person p on p.tenant = $1 and p.id = l.person
                left join termination t on t.tenant = $1 and t.person = p.id
                left join record r on r.person = p.id
-              where l.first and r.frozen is not true) s`,
+              where r.frozen is not true) s`,
     [authority.tenant, Object.keys(authority.feeds)],
   );
   await tx.query('create unique index on subject (person)');
@@ -208,7 +218,7 @@ async function compare(tx: Queryable, tenant: string, systems: readonly string[]
        join wants w on w.person = m.person and w.system = m.system
        join account a on a.tenant = $1 and a.system = m.system and a.login = m.login
        join person p on p.tenant = $1 and p.id = m.person
-      where m.state = 'disabled' or not a.attributes @> ${WANTED}`,
+      where m.state = 'disabled' or ${OUTDATED}`,
     [tenant],
   );
   // Accounts to stop, with the open connections of whoever is stopped; and those whose retention is over.
@@ -253,19 +263,19 @@ async function compare(tx: Queryable, tenant: string, systems: readonly string[]
 }
 
 /**
- * Takes away what was read of `touched`: all of it for whom everything was found in order, else all but one row. In the
- * place of the former comes the next day or hour on which something of theirs begins or ends by itself.
+ * Whoever differs is looked at by the next planning too; whoever is in order, on the next day or hour on which something
+ * of his begins or ends by itself.
  */
-async function noteLooked(tx: Queryable, tenant: string, whole: boolean, at: string): Promise<void> {
+async function noteNext(tx: Queryable, tenant: string, whole: boolean, at: string): Promise<void> {
   await tx.query(
     `create temporary table settled on commit drop as
-     select person from looked where first and $1 and not exists (select 1 from difference d where d.person = looked.person)`,
+     select person from looked l where $1 and not exists (select 1 from difference d where d.person = l.person)`,
     [whole],
   );
   await tx.query('analyze settled');
   await tx.query(
-    `delete from touched t using looked l left join settled s on s.person = l.person
-      where t.tenant = $1 and t.due = l.due and t.id = l.id and (not l.first or s.person is not null)`,
+    `insert into touched (tenant, person)
+     select $1, person from looked l where not exists (select 1 from settled s where s.person = l.person)`,
     [tenant],
   );
   await tx.query(
@@ -285,4 +295,12 @@ async function noteLooked(tx: Queryable, tenant: string, whole: boolean, at: str
       group by person`,
     [tenant, at],
   );
+}
+
+/** So many rows taken away are in the way of the next reader, until the database clears them up. */
+const MANY = 10_000;
+
+/** To be called after the planning's transaction. */
+export async function clearUp(database: Queryable, { looked }: Found): Promise<void> {
+  if (looked >= MANY) await database.query('vacuum touched');
 }

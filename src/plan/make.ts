@@ -310,7 +310,14 @@ export async function makePlans(tx: Queryable, making: Making): Promise<readonly
   const plans: Plan[] = [];
   let { next } = making;
   for (const [index, part] of parts.entries()) {
-    const leaves = () => leavesOf(tx, authority.tenant, kinds, index, plans.map(({ number }) => number));
+    const leaves = () =>
+      leavesOf(
+        tx,
+        authority.tenant,
+        kinds,
+        index,
+        plans.map(({ number }) => number),
+      );
     // What may be there already is hashed before it is stored.
     const alike = open.filter(({ risk, size }) => risk === part.risk && size === sizeOf(part));
     const content = alike.length > 0 ? contentOf(part.risk, await rootOf(leaves())) : null;
@@ -456,4 +463,3 @@ export function overLimit(
 
 /** The leaf hashes of a plan as a tree, for its digest and for the proofs that writs carry. */
 export const treeOf = (leaves: readonly Leaf[]): Tree => buildTree(leaves.map((leaf) => leafHash(leafBytes(leaf))));
-
