@@ -78,7 +78,7 @@ export async function plan(world: World, options: { progress: Progress }): Promi
   options.progress('reading feeds and targets');
   const [fetched, observed] = await Promise.all([
     timed('feeds', () => Promise.all(Object.keys(authority.feeds).map((feed) => world.gateway.fetch(feed)))),
-    timed('targets', () => Promise.all(Object.keys(authority.targets).map((system) => readTarget(world, system)))),
+    timed('targets', () => readTargets(world)),
   ]);
 
   options.progress('mapping and correlating');
@@ -145,6 +145,22 @@ export async function plan(world: World, options: { progress: Progress }): Promi
     JSON.stringify(report),
   ]);
   return report;
+}
+
+/** What is read streams into the database, so that each target holds one of our connections until it is read. */
+const READ_AT_ONCE = 4;
+
+async function readTargets(world: World): Promise<readonly TargetReport[]> {
+  const reports = new Map<string, TargetReport>();
+  const systems = Object.keys(world.authority.targets);
+  const waiting = [...systems];
+  const lane = async () => {
+    for (let system = waiting.shift(); system !== undefined; system = waiting.shift()) {
+      reports.set(system, await readTarget(world, system));
+    }
+  };
+  await Promise.all(Array.from({ length: READ_AT_ONCE }, lane));
+  return systems.flatMap((system) => reports.get(system) ?? []);
 }
 
 async function readTarget(world: World, system: string): Promise<TargetReport> {
