@@ -257,6 +257,7 @@ async function reconcile(title: string, bench: Bench, file: string, authority: A
             policy: inForce.authorityDigest,
           },
           existing: async () => ({ things: 0 }),
+          terminated: [],
           now,
           open: [],
           next: await nextNumber(tx, authority.tenant),

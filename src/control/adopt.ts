@@ -102,6 +102,8 @@ export async function adopt(
       authority,
       roster: world.roster,
       base: await baseOf(tx, world, now),
+      // To adopt is to give nothing.
+      terminated: [],
       // Adopting changes nothing on the target, so no share of it is at stake; count and people still are.
       existing: async () => ({ things: Number.MAX_SAFE_INTEGER }),
       now,

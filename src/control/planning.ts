@@ -18,6 +18,7 @@ import { giveLogins, type LeftAlone } from '../plan/logins.ts';
 import { makePlans, type OpenPlan, type Plan } from '../plan/make.ts';
 import { passOver } from '../plan/moving.ts';
 import type { Queryable } from '../store/database.ts';
+import { endTerminations } from './ask.ts';
 import { readEvidence } from './decide.ts';
 import { changesIn, closePlans } from './rows.ts';
 import type { Fetched, Rows, World } from './world.ts';
@@ -90,14 +91,14 @@ export async function plan(world: World, options: { progress: Progress }): Promi
       const today = dateOf(clock.now());
       const rulesChanged = await noteAuthority(tx, world);
       for (const snapshot of fetched) reports.push(await takeIn(tx, world, snapshot, today, rulesChanged));
-      return {
-        feeds: reports,
-        settled: await settlePersons(tx, authority, world.rules, today, clock.now(), rulesChanged),
-      };
+      const settled = await settlePersons(tx, authority, world.rules, today, clock.now(), rulesChanged);
+      await endTerminations(tx, tenant);
+      return { feeds: reports, settled };
     }),
   );
 
   options.progress('comparing');
+  const terminated = await world.gateway.terminated();
   const result = await timed('plan', () =>
     database.tx(async (tx) => {
       // One planning at a time: two would number, supersede and choose logins against each other.
@@ -113,7 +114,7 @@ export async function plan(world: World, options: { progress: Progress }): Promi
       const leftAlone = await giveLogins(tx, authority, world.rules);
       // What is on its way, or was claimed and not proven, is carried on by its own plan.
       await passOver(tx, tenant);
-      return { ...(await replace(tx, world, systems, startedAt, now)), leftAlone, found };
+      return { ...(await replace(tx, world, systems, terminated, startedAt, now)), leftAlone, found };
     }),
   );
 
@@ -252,7 +253,14 @@ async function noteAuthority(tx: Queryable, world: World): Promise<boolean> {
 }
 
 /** Stores what is new, keeps what still says the same, and supersedes what a newer plan takes the place of. */
-async function replace(tx: Queryable, world: World, systems: readonly string[], observedAt: Instant, now: Instant) {
+async function replace(
+  tx: Queryable,
+  world: World,
+  systems: readonly string[],
+  terminated: readonly string[],
+  observedAt: Instant,
+  now: Instant,
+) {
   const { authority } = world;
   const { tenant } = authority;
   await closePlans(tx, tenant);
@@ -270,6 +278,7 @@ async function replace(tx: Queryable, world: World, systems: readonly string[], 
     roster: world.roster,
     base: await baseOf(tx, world, observedAt),
     existing: () => existingThings(tx, tenant),
+    terminated,
     now,
     open,
     next: await nextNumber(tx, tenant),

@@ -19,6 +19,8 @@ export interface Spending {
   readonly callDigest: Digest;
   /** Inside the envelope: counts against its budget. */
   readonly automatic: boolean;
+  /** People take away what no fresh record asks for. */
+  readonly ahead: boolean;
 }
 
 export type SpendVerdict =
@@ -66,6 +68,8 @@ export interface Settlement {
   readonly seq: number;
   readonly state: Exclude<SpentState, 'reserved'>;
   readonly reply: Reply;
+  /** The change, where people signed it: what they give ends what they took. */
+  readonly gives: Leaf | null;
 }
 
 export interface Spender {
@@ -74,8 +78,10 @@ export interface Spender {
   settle(item: Settlement): Promise<void>;
   /** When this gateway last disabled an account that it has not let in again since, or null. */
   disabledAt(system: string, login: string): Promise<Instant | null>;
-  /** Whether people's signatures once took everything from the subject, and nothing signed was given since. */
+  /** Whether people's signatures took from the subject ahead of the record, and gave nothing again since. */
   wasTerminated(leaf: Leaf): Promise<boolean>;
+  /** Everybody of whom that is so, as `feed:key`. */
+  terminated(): Promise<readonly string[]>;
   /** What of a side's budget is used in the window. */
   used(side: Side): Promise<Totals>;
 }
@@ -173,6 +179,15 @@ export function openSpender(database: Database, authority: () => Authority, cloc
         going.map(({ leaf, automatic }) => (automatic ? 'automatic' : leaf.cause)),
       ],
     );
+    const taking = going.filter(({ ahead }) => ahead);
+    if (taking.length > 0) {
+      await tx.query(
+        `insert into taken (tenant, subject, account, at)
+         select $1, s, bool_or(a), $4 from unnest($2::text[], $3::boolean[]) as u(s, a) group by s
+         on conflict (tenant, subject) do update set account = taken.account or excluded.account, at = excluded.at`,
+        [tenant(), taking.map(({ leaf }) => subjectOf(leaf)), taking.map(({ leaf }) => stopsAccount(leaf)), at],
+      );
+    }
     if (charged.length > 0) {
       const column = <T>(pick: (item: Spending) => T) => charged.map(({ item }) => pick(item));
       await tx.query(
@@ -224,6 +239,16 @@ export function openSpender(database: Database, authority: () => Authority, cloc
             isoTime(clock.now()),
           ],
         );
+        const gifts = items.flatMap(({ state, gives }) =>
+          state === 'done' && gives && givesAgain(gives) ? [gives] : [],
+        );
+        if (gifts.length > 0) {
+          await tx.query(
+            `delete from taken t using unnest($2::text[], $3::boolean[]) as u(subject, account)
+              where t.tenant = $1 and t.subject = u.subject and (u.account or not t.account)`,
+            [tenant(), gifts.map(subjectOf), gifts.map(({ effect }) => effect !== 'grant')],
+          );
+        }
         const idle = items.filter(({ state }) => state === 'down');
         if (idle.length === 0) return;
         // Certainly nothing was done, so nothing was spent: a target that is away empties no budget.
@@ -245,16 +270,18 @@ export function openSpender(database: Database, authority: () => Authority, cloc
     settle,
     used: (which) => usedIn(database.query, which),
     async wasTerminated(leaf) {
-      const { gone } = await database.one<{ gone: boolean }>(
-        `select exists (select 1 from spent t
-                         where t.tenant = $1 and t.subject = $2 and t.cause like 'exception %' and t.state in ('done', 'lost', 'reserved')
-                           and t.tuple ->> 'effect' in ('revoke', 'disable', 'delete')
-                           and not exists (select 1 from spent g
-                                            where g.tenant = t.tenant and g.subject = t.subject and g.at > t.at and g.state = 'done'
-                                              and g.cause <> 'automatic' and g.tuple ->> 'effect' in ('create', 'enable', 'adopt'))) as gone`,
-        [tenant(), subjectOf(leaf)],
+      const rows = await database.query('select 1 from taken where tenant = $1 and subject = $2', [
+        tenant(),
+        subjectOf(leaf),
+      ]);
+      return rows.length > 0;
+    },
+    async terminated() {
+      const rows = await database.query<{ subject: string }>(
+        'select subject from taken where tenant = $1 order by subject',
+        [tenant()],
       );
-      return gone;
+      return rows.map(({ subject }) => subject);
     },
     async disabledAt(system, login) {
       const account = (effect: string) => JSON.stringify({ system, object: login, effect });
@@ -276,6 +303,10 @@ const keyOf = ({ planDigest, leaf }: Spending): string => `${planDigest} ${leaf.
 /** The person counts once, however many accounts of his are touched. */
 const subjectOf = (leaf: Leaf): string =>
   leaf.subject ? `${leaf.subject.feed}:${leaf.subject.key}` : `${leaf.system}:${leaf.object}`;
+
+const stopsAccount = ({ effect }: Leaf): boolean => effect === 'disable' || effect === 'delete';
+/** To adopt is to take under management, and gives nothing. */
+const givesAgain = ({ effect }: Leaf): boolean => effect === 'create' || effect === 'enable' || effect === 'grant';
 
 /** A change that was spent before: may it be tried again? Effects are idempotent, but an old grant must not come back. */
 function again(item: Spending, before: SpentRow): SpendVerdict {

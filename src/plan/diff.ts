@@ -25,13 +25,13 @@ const BY_KEY = `case when feed_key ~ '^[0-9]{1,15}$' then feed_key::bigint end n
 
 /**
  * Empty tables of this transaction. `difference`: what is to do; without `login` it is chosen afterwards. `subject`: the
- * persons it may concern, with the record that each rests on, `place`, their order in a plan, and `special`, the keys of
- * those whose own changes are judged differently. `named`: the logins chosen.
+ * persons it may concern, with the record that each rests on, `place`, their order in a plan, `special`, the keys of those
+ * whose own changes are judged differently, and `taken`, whether people's signatures took from him. `named`: the logins chosen.
  */
 export async function openDifferences(tx: Queryable): Promise<void> {
   await tx.query(
     `create temporary table subject (person text not null, works boolean not null, terminated text, birthright integer,
-       feed text, feed_key text, place integer not null, special text not null default '') on commit drop`,
+       feed text, feed_key text, place integer not null, special text not null default '', taken boolean not null default false) on commit drop`,
   );
   await tx.query(
     `create temporary table difference (effect text not null, system text not null, login text, id text,

@@ -62,6 +62,8 @@ interface Making {
   readonly roster: Roster;
   readonly base: Base;
   readonly existing: () => Promise<Existing>;
+  /** `feed:key` of those from whom people took by their signatures: what they get needs signatures as well. */
+  readonly terminated: readonly string[];
   readonly now: Instant;
   /** One of them with the same content stays, and no new one is made. */
   readonly open: readonly OpenPlan[];
@@ -96,6 +98,8 @@ interface Kind {
   /** The key of an approver or an owner, whose own changes are judged differently; `''` for everybody else. */
   readonly special: string;
   readonly count: number;
+  /** People took from them by their signatures. */
+  readonly taken: boolean;
   /** The first of its subjects, in the order of a plan. */
   readonly first: number;
 }
@@ -104,22 +108,25 @@ interface Part {
   readonly risk: Risk;
   readonly role: string | null;
   readonly people: number;
+  /** To people from whom signatures took. */
+  readonly again: boolean;
   readonly kinds: Kind[];
 }
 
 const sizeOf = ({ kinds }: Part): number => kinds.reduce((sum, { count }) => sum + count, 0);
 const firstOf = ({ kinds }: Part): number => Math.min(...kinds.map(({ first }) => first));
 
-async function readParts(tx: Queryable, authority: Authority, roster: Roster): Promise<readonly Part[]> {
+async function readParts(tx: Queryable, { authority, roster, terminated }: Making): Promise<readonly Part[]> {
   const members = new Set(roster.people.map(({ person }) => person));
   const owners = Object.values(authority.entitlements).flatMap(({ owner }) => owner ?? []);
   await tx.query('update subject set special = feed_key where feed is not null and feed_key = any($1)', [
     [...members, ...owners],
   ]);
+  await tx.query(`update subject set taken = true where feed || ':' || feed_key = any($1)`, [terminated]);
   const kinds = await tx.query<Kind>(
-    `select d.system, d.effect, d.entitlement, d.cause, s.special, count(*)::int as count, min(s.place) as first
+    `select d.system, d.effect, d.entitlement, d.cause, s.special, s.taken, count(*)::int as count, min(s.place) as first
        from difference d join subject s using (person)
-      group by d.system, d.effect, d.entitlement, d.cause, s.special`,
+      group by d.system, d.effect, d.entitlement, d.cause, s.special, s.taken`,
   );
   const parts = new Map<string, Part>();
   for (const kind of kinds) {
@@ -132,18 +139,21 @@ async function readParts(tx: Queryable, authority: Authority, roster: Roster): P
     };
     const risk = riskOf(authority, tuple);
     const declared = quorumOf(authority, tuple, false);
+    const again = ADDING.has(effect) && kind.taken;
     const quorum =
-      declared === null && !withinBirthright(authority, kind) ? signedQuorumOf(authority, tuple, false) : declared;
+      declared === null && (again || !withinBirthright(authority, kind))
+        ? signedQuorumOf(authority, tuple, false)
+        : declared;
     // One bad rule must not hold up a leaver: removals for different reasons are different plans.
     const reason = risk === 'removal' ? cause : '';
     // Who asked may not approve, so that what different people asked for is not signed together.
     const requester = requesterOf({ cause });
     // Nobody approves what he gains by. So that the others need not wait, an approver's own changes are a plan of his own.
     const own = members.has(kind.special) ? kind.special : '';
-    const key = [risk, quorum?.role ?? '', quorum?.people ?? 0, reason, own, requester].join('\u0000');
+    const key = [risk, quorum?.role ?? '', quorum?.people ?? 0, reason, own, requester, again].join('\u0000');
     const part = parts.get(key);
     if (part) part.kinds.push(kind);
-    else parts.set(key, { risk, role: quorum?.role ?? null, people: quorum?.people ?? 0, kinds: [kind] });
+    else parts.set(key, { risk, role: quorum?.role ?? null, people: quorum?.people ?? 0, again, kinds: [kind] });
     assert(effect in ORDER, `the effect ${effect} has its place`);
   }
   return [...parts.values()].sort(
@@ -172,8 +182,8 @@ async function storeKinds(tx: Queryable, parts: readonly Part[]): Promise<readon
     );
   await tx.query(
     `create temporary table kind on commit drop as
-     select * from unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-       with ordinality as u(part, system, effect, entitlement, cause, special, turn)`,
+     select * from unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[])
+       with ordinality as u(part, system, effect, entitlement, cause, special, taken, turn)`,
     [
       sorted.map(({ part }) => part),
       sorted.map(({ kind }) => kind.system),
@@ -181,6 +191,7 @@ async function storeKinds(tx: Queryable, parts: readonly Part[]): Promise<readon
       sorted.map(({ kind }) => kind.entitlement ?? ''),
       sorted.map(({ kind }) => kind.cause),
       sorted.map(({ kind }) => kind.special),
+      sorted.map(({ kind }) => kind.taken),
     ],
   );
   await tx.query('analyze kind');
@@ -193,7 +204,7 @@ async function storeKinds(tx: Queryable, parts: readonly Part[]): Promise<readon
 const PLACED = `difference d
        join subject s using (person)
        join kind k on k.system = d.system and k.effect = d.effect and k.entitlement = coalesce(d.entitlement, '')
-        and k.cause = d.cause and k.special = s.special
+        and k.cause = d.cause and k.special = s.special and k.taken = s.taken
        left join named n on n.person = d.person and n.system = d.system`;
 
 const LOGIN = 'coalesce(d.login, n.login)';
@@ -302,8 +313,8 @@ async function* leavesOf(
 
 /** Makes what is in `difference` into plans, and stores those that no open plan says already. */
 export async function makePlans(tx: Queryable, making: Making): Promise<readonly Plan[]> {
-  const { authority, roster, open } = making;
-  const parts = await readParts(tx, authority, roster);
+  const { authority, open } = making;
+  const parts = await readParts(tx, making);
   if (parts.length === 0) return [];
   const kinds = await storeKinds(tx, parts);
   if (parts.length > 1) await storeBlockers(tx);
@@ -320,7 +331,7 @@ export async function makePlans(tx: Queryable, making: Making): Promise<readonly
       );
     // What may be there already is hashed before it is stored.
     const alike = open.filter(({ risk, size }) => risk === part.risk && size === sizeOf(part));
-    const content = alike.length > 0 ? contentOf(part.risk, await rootOf(leaves())) : null;
+    const content = alike.length > 0 ? contentOf(part, await rootOf(leaves())) : null;
     const known = alike.find((plan) => plan.content === content);
     if (known) {
       plans.push({ number: known.number, content: content!, made: null });
@@ -332,7 +343,10 @@ export async function makePlans(tx: Queryable, making: Making): Promise<readonly
   return plans;
 }
 
-const contentOf = (risk: Risk, root: Digest): Digest => digestOf([risk, root]);
+const AGAIN = 'People took access from these by their signatures, ahead of the record. This gives it to them again.';
+
+/** The same changes without that they are given again are another plan, which nobody had to sign. */
+const contentOf = ({ risk, again }: Part, root: Digest): Digest => digestOf(again ? [risk, root, AGAIN] : [risk, root]);
 
 /** What a plan waits for is not what it does. */
 const freeHash = (leaf: Leaf): Digest => leafHash(leafBytes({ ...leaf, waitsFor: [] }));
@@ -412,9 +426,9 @@ async function store(
     createdAt: at,
   };
   const digest = planDigest(header);
-  const content = contentOf(part.risk, (free ?? tree).root());
+  const content = contentOf(part, (free ?? tree).root());
   const findings = await limits.findings(existing);
-  const critique = critic.notes();
+  const critique = [...(part.again ? [AGAIN] : []), ...critic.notes()];
   await tx.query(
     `insert into plan (tenant, number, risk, digest, content, header, size, state, role, people, critique, refusal, created_at)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,

@@ -57,6 +57,7 @@ const authority = Authority.parse({
   },
   limits: { grants: { count: 1000 }, removals: { count: 1000 } },
   approvals: { low: 0, normal: { people: 1, role: 'owner' }, high: { people: 2, role: 'security' } },
+  envelope: { grants: { count: 1000 }, removals: { count: 1000 }, expires: '2027-12-31' },
 });
 const rules = compileRules(authority);
 const BOTH = ['crm', 'wiki'];
@@ -396,22 +397,23 @@ for (const [name, binaries] of await servers()) {
     });
 
     describe('plans', () => {
-      const plan = (tx: Queryable, open: readonly OpenPlan[], next: number) =>
+      const plan = (tx: Queryable, open: readonly OpenPlan[], next: number, terminated: readonly string[]) =>
         makePlans(tx, {
           authority,
           roster: { people: [{ person: '103', name: 'An Approver' }] } as never,
           base: { authorityDigest: sha256('a'), snapshots: { hr: 's1' }, observedAt: START, policy: sha256('p') },
           existing: async () => ({ things: 100 }),
+          terminated,
           now: START,
           open,
           next,
         });
-      const planned = async (open: readonly OpenPlan[] = [], next = 1) =>
+      const planned = async (open: readonly OpenPlan[] = [], next = 1, terminated: readonly string[] = []) =>
         database.tx(async (tx) => {
           await settle(tx, START);
           await diff(tx, authority, BOTH, START);
           await giveLogins(tx, authority, rules);
-          return plan(tx, open, next);
+          return plan(tx, open, next, terminated);
         });
       const stored = async (number: number) =>
         (await database.query<{ leaf: string }>('select leaf from change where plan = $1 order by seq', [number])).map(
@@ -461,6 +463,21 @@ for (const [name, binaries] of await servers()) {
         expect(other.map(({ number, content }) => ({ number, content }))).toEqual(
           first.map(({ content }, index) => ({ number: 7 + index, content })),
         );
+      });
+
+      test('to whom signatures took is given by a plan of its own, which is another than the same one without', async () => {
+        await hire([row(100), row(101)]);
+        const [both] = await planned();
+        const [plain, again] = await planned([], 10, ['hr:101']);
+        expect(both?.made?.header).toMatchObject({ role: null, size: 8 });
+        expect(plain?.made?.header).toMatchObject({ role: null, size: 4 });
+        expect(again?.made?.header).toMatchObject({ role: 'security', size: 4 });
+        expect(again?.made?.critique[0]).toMatch('by their signatures');
+        await hire([row(100, { ends: '2026-01-01' })]);
+        const [alone] = await planned([], 20);
+        expect(alone?.made?.header).toMatchObject({ role: null, size: 4 });
+        expect((await stored(20)).map(({ object }) => object)).toEqual((await stored(11)).map(({ object }) => object));
+        expect(alone?.content).not.toBe(again?.content);
       });
 
       test('what a person loses comes before what he gains', async () => {
