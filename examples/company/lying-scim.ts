@@ -216,8 +216,9 @@ class Liar {
   }
 
   #write(method: string, path: readonly string[], body: Record<string, unknown>): Answer | null {
-    const before = structuredClone(this.world);
     const done = (): Answer => write(this.world, method, path, body);
+    if (this.lie === null) return done();
+    const before = structuredClone(this.world);
     /** A success that tells nothing, except of a create, which has to show something. */
     const claim = (answer: Answer): Answer => (answer.status === 200 ? { status: 204 } : answer);
     switch (this.lie) {

@@ -113,6 +113,8 @@ export const Feed = z
     'exactly one of csv, ndjson, json',
   );
 
+const MOST_SETTLING_MS = 60_000;
+
 export const Target = z
   .strictObject({
     scim: z.url().optional(),
@@ -127,6 +129,11 @@ export const Target = z
     dialect: z.enum(['patch', 'put']).optional(),
     ca: z.string().optional(),
     timeout: duration.default(10_000),
+    /**
+     * How long after a write a read may still show what was before: until then the verifier looks again before it says
+     * `contradicted`. Absent: 2.25 s. `now`: the next read shows it. What takes longer is for the looks that come later.
+     */
+    settles: duration.refine((ms) => ms <= MOST_SETTLING_MS, `at most ${MOST_SETTLING_MS / 1000}s`).optional(),
     /** `userName == person.login`: the target's login attribute and a CEL expression over `person`. */
     match: z.string().default('login == person.login'),
     /** Access ends at once; the account is deleted after its retention, or never. */

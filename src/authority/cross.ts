@@ -99,7 +99,7 @@ const SHARES = ['share', 'maxDrop'];
 function checkSpelling(value: unknown, path: Path, report: Report): void {
   const key = path.at(-1);
   if (typeof value === 'number' && typeof key === 'string') {
-    const unit = DURATIONS.includes(key) ? 'h' : SHARES.includes(key) ? '%' : null;
+    const unit = key === 'settles' ? 's' : DURATIONS.includes(key) ? 'h' : SHARES.includes(key) ? '%' : null;
     if (unit !== null) report.problem(path, `${path.join('.')} is ${value} without a unit`, `write ${value}${unit}`);
   } else if (typeof value === 'object' && value !== null && path.length < 16) {
     for (const [name, inner] of Object.entries(value)) checkSpelling(inner, [...path, name], report);

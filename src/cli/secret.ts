@@ -10,7 +10,7 @@ import { addressOf } from '../authority/target.ts';
 import { Failure, hasCode } from '../errors.ts';
 import { sealCredential } from '../gateway/credential.ts';
 import type { Secret } from '../gateway/perform/contract.ts';
-import { readPublicBox } from '../role/gateway.ts';
+import { readPublicBox } from '../role/box.ts';
 import { placeOf } from '../role/place.ts';
 import { readProposal } from '../trust/propose.ts';
 import { type AddCommand, answer, describe } from './command.ts';

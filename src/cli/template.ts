@@ -39,6 +39,7 @@ targets: {}                   # systems on which people have access. Examples:
 #  crm:
 #    scim: https://crm.example/scim/v2
 #    match: userName == person.login
+#    settles: 5s              # how long a read may show what was before a write; 2.25 s when nothing is said
 #    leaver: { disable: now, delete: 90d }
 #    protected: [svc-*]       # never touched
 #  corp:

@@ -21,14 +21,19 @@ import { isMechanism } from '../plan/change.ts';
 import type { InForce } from '../trust/force.ts';
 import { readKey, readKeyText } from '../trust/key.ts';
 import { believe, fileMemory } from '../trust/memory.ts';
-import { judge, type Looked, type LookOrder, signVerification, type VerificationBody } from '../verification/look.ts';
+import {
+  judge,
+  type Looked,
+  type LookOrder,
+  pausesMs,
+  signVerification,
+  type VerificationBody,
+} from '../verification/look.ts';
 import { ADDING } from '../writ/tuple.ts';
 import { rawPublicKey } from '../writ/writ.ts';
-import { CATALOGUES, firstSecretPath, PERFORMERS, publishBox } from './gateway.ts';
-import { placeOf } from './place.ts';
-
-/** A target may need a moment until a read shows what a write did; after this it is contradicted. */
-const PATIENCE_MS = [0, 150, 600, 1500];
+import { publishBox } from './box.ts';
+import { firstSecretPath, placeOf } from './place.ts';
+import { CATALOGUES, PERFORMERS } from './protocol.ts';
 
 export async function startVerifier(folder: string): Promise<Listener> {
   const place = placeOf(folder);
@@ -49,7 +54,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
   const credentials = openCredentials(place.secrets, boxKey, authority, clock);
   const runners = new Map<string, Runner>();
   let control: Peer | null = null;
-  const submit: Submit = async (submissions) => {
+  const submit: Submit = async (submissions, again) => {
     if (control === null) {
       const peer = await connectPipe(place.socket('control'));
       void peer.closed.then(() => {
@@ -57,7 +62,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
       });
       control = peer;
     }
-    return (await control.request('ledger.submit', { submissions })) as Awaited<ReturnType<Submit>>;
+    return (await control.request('ledger.submit', { submissions, again })) as Awaited<ReturnType<Submit>>;
   };
   const scribe = openScribe({
     role: 'verifier',
@@ -157,7 +162,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
             saw: 'nobody said what to look for: the attributes are not those of the change',
           };
     let judged: ReturnType<typeof judge> = judgeIt();
-    for (const pauseMs of PATIENCE_MS.slice(1)) {
+    for (const pauseMs of pausesMs(authority().targets[tuple.system]?.settles)) {
       if (judged.verdict === 'confirmed' || !known) break;
       await clock.sleep(pauseMs);
       sighting = await sight(order, null);

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { sha256 } from '../canonical.ts';
 import type { Sighting } from '../connector/contract.ts';
 import type { Tuple } from '../writ/tuple.ts';
-import { checkVerification, judge, signVerification, type VerificationBody } from './look.ts';
+import { checkVerification, judge, pausesMs, signVerification, type VerificationBody } from './look.ts';
 
 const tuple = (effect: Tuple['effect'], entitlement: string | null = null): Tuple => ({
   system: 'crm',
@@ -63,6 +63,21 @@ describe('what a sighting says of a change', () => {
       sighting({ attributes: { title: 'Clerk', department: '50' } }),
     );
     expect(judged).toMatchObject({ verdict: 'contradicted', saw: 'differs in title' });
+  });
+});
+
+describe('the pauses between looks', () => {
+  test.each([
+    [0, []],
+    [150, [150]],
+    [1_000, [150, 300, 550]],
+    [60_000, [150, 300, 600, 1_200, 2_400, 4_800, 9_600, 19_200, 21_750]],
+  ])('a target that settles within %i ms is looked at again after %j', (settlesMs, pauses) => {
+    expect(pausesMs(settlesMs)).toEqual(pauses);
+  });
+
+  test('a target of which nothing is said has 2.25 s', () => {
+    expect(pausesMs(undefined)).toEqual([150, 300, 600, 1_200]);
   });
 });
 

@@ -47,6 +47,22 @@ export interface Looked {
   readonly account: Sighting['account'];
 }
 
+const FIRST_PAUSE_MS = 150;
+const SETTLES_MS = 2_250;
+
+/**
+ * Pauses between the looks at a target that does not show yet what was written: each twice the last, together what the
+ * target takes to settle. A lie cannot shorten them, only the signed authority can; and none of them makes a `confirmed`.
+ */
+export function pausesMs(settlesMs: number = SETTLES_MS): number[] {
+  const pauses: number[] = [];
+  for (let left = settlesMs, next = FIRST_PAUSE_MS; left > 0; next *= 2) {
+    pauses.push(Math.min(next, left));
+    left -= next;
+  }
+  return pauses;
+}
+
 const signed = (body: string): Buffer => Buffer.from(`writgate/verification/v1\0${body}`);
 
 export const signVerification = (body: VerificationBody, key: KeyObject): { body: string; signature: string } => {

@@ -34,8 +34,7 @@ export const openHttp: OpenPerformer = (address) => {
     perform: async (call, secret, signal) => {
       const request = readRequest(base, call, secret);
       if ('kind' in request) return request;
-      const limit = AbortSignal.timeout(address.timeoutMs);
-      return send(pool, request, signal ? AbortSignal.any([signal, limit]) : limit, scrubber(secret));
+      return send(pool, request, { signal, limitMs: address.timeoutMs, scrub: scrubber(secret) });
     },
     close: async () => {
       if (!pool.closed && !pool.destroyed) await pool.close();
@@ -143,9 +142,17 @@ const pair = (username: string, password: string): string => Buffer.from(`${user
 /**
  * `down` until the request goes onto a connection, `lost` from then until the answer was read whole. undici says which
  * by calling `onRequestStart`; an error's code alone does not (a reset can be either).
+ *
+ * The time runs from then as well: a target is not slow because we asked it for more than it has connections. Whoever
+ * waits for one waits for others whose time runs, or for a handshake, which has a time of its own.
  */
-function send(pool: Pool, request: Request, signal: AbortSignal, scrub: (text: string) => string): Promise<Reply> {
+function send(
+  pool: Pool,
+  request: Request,
+  { signal, limitMs, scrub }: { signal: AbortSignal | undefined; limitMs: number; scrub: (text: string) => string },
+): Promise<Reply> {
   return new Promise((resolve) => {
+    let limit: NodeJS.Timeout | undefined;
     let controller: Dispatcher.DispatchController | undefined;
     let sent = false;
     let status = 0;
@@ -154,26 +161,29 @@ function send(pool: Pool, request: Request, signal: AbortSignal, scrub: (text: s
     const chunks: Buffer[] = [];
 
     const settle = (reply: Reply): void => {
-      signal.removeEventListener('abort', abort);
+      clearTimeout(limit);
+      signal?.removeEventListener('abort', abort);
       resolve(reply);
     };
     const fail = (error: unknown): void => {
       const message = scrub(explain(error));
       settle(sent ? { kind: 'lost', message } : { kind: 'down', message });
     };
-    const abort = (): void => {
-      fail(signal.reason);
-      controller?.abort(signal.reason);
+    const giveUp = (why: Error): void => {
+      fail(why);
+      controller?.abort(why);
     };
-    if (signal.aborted) return abort();
-    signal.addEventListener('abort', abort, { once: true });
+    const abort = (): void => giveUp(signal?.reason);
+    if (signal?.aborted) return abort();
+    signal?.addEventListener('abort', abort, { once: true });
 
     const handler: Dispatcher.DispatchHandler = {
       onRequestStart(started) {
         controller = started;
         // Given up while it waited for a connection: `down` was said, and nothing may go out any more.
-        if (signal.aborted) started.abort(signal.reason);
-        else sent = true;
+        if (signal?.aborted) return started.abort(signal.reason);
+        sent = true;
+        limit = setTimeout(() => giveUp(new Error(`no whole answer within ${limitMs} ms`)), limitMs);
       },
       onResponseStart(response, statusCode, raw) {
         status = statusCode;
