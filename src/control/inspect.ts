@@ -389,10 +389,10 @@ export async function showPerson(world: World, text: string): Promise<PersonShow
     approved: string[] | null;
   }>(
     `select h.system, h.login, h.entitlement, h.observed_at,
-            (select array_agg(k.kind || ' ' || k.ref order by k.kind, k.ref) from reason k
+            (select array_agg(k.kind || ' ' || k.ref order by k.kind, k.ref) from every_cause k
               where k.tenant = h.tenant and k.person = a.person and k.entitlement = h.entitlement
                 and (k.ends_at is null or k.ends_at > $3)) as causes,
-            (select case when bool_or(k.ends_at is null) then null else max(k.ends_at) end from reason k
+            (select case when bool_or(k.ends_at is null) then null else max(k.ends_at) end from every_cause k
               where k.tenant = h.tenant and k.person = a.person and k.entitlement = h.entitlement) as until,
             c.plan, c.seq,
             (select array_agg(distinct s.person) from approval s where s.tenant = h.tenant and s.plan = c.plan and s.verdict = 'approve') as approved

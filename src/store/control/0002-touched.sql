@@ -30,7 +30,7 @@ alter table cause add constraint cause_kind_check check (kind in ('request', 'ex
 insert into touched (tenant, person) select tenant, id from person;
 
 -- All causes of a person, by rule or by people.
-create view reason as
+create view every_cause as
   select tenant, person, entitlement, kind, ref, ends_at from cause
   union all
   select p.tenant, p.id, b.entitlement, 'birthright', b.rule, null
