@@ -13,14 +13,15 @@ import { connectorFor } from '../gateway/scope.ts';
 import { type Ingested, ingest, type Settled, settlePersons } from '../identity/ingest.ts';
 import { dateOf } from '../identity/lifecycle.ts';
 import { type ObservedCounts, observe } from '../identity/observe.ts';
-import { clearUp, diff } from '../plan/diff.ts';
+import { addAsked, clearUp, diff } from '../plan/diff.ts';
 import { giveLogins, type LeftAlone } from '../plan/logins.ts';
-import { makePlans, type OpenPlan, type Plan } from '../plan/make.ts';
+import { type Making, makePlans, type OpenPlan, type Plan } from '../plan/make.ts';
 import { passOver } from '../plan/moving.ts';
 import type { Queryable } from '../store/database.ts';
 import { endTerminations } from './ask.ts';
 import { readEvidence } from './decide.ts';
 import { changesIn, closePlans } from './rows.ts';
+import { NO_SHARE, type Proposals, propose } from './unmanaged.ts';
 import type { Fetched, Rows, World } from './world.ts';
 
 export interface FeedReport {
@@ -114,7 +115,29 @@ export async function plan(world: World, options: { progress: Progress }): Promi
       const leftAlone = await giveLogins(tx, authority, world.rules);
       // What is on its way, or was claimed and not proven, is carried on by its own plan.
       await passOver(tx, tenant);
-      return { ...(await replace(tx, world, systems, terminated, startedAt, now)), leftAlone, found };
+      const proposed = await propose(tx, world, systems);
+      const making = {
+        authority,
+        roster: world.roster,
+        base: await baseOf(tx, world, startedAt),
+        terminated,
+        now,
+      };
+      const replaced = await replace(tx, world, making, proposed, systems);
+      const made = [...replaced.made];
+      if (proposed.adoptions.length > 0) {
+        await addAsked(tx, proposed.adoptions);
+        const adoptions = await makePlans(tx, {
+          ...making,
+          // To adopt is to give nothing.
+          terminated: [],
+          existing: async () => NO_SHARE,
+          open: [],
+          next: await nextNumber(tx, tenant),
+        });
+        made.push(...(await recordPlans(tx, world, adoptions)));
+      }
+      return { ...replaced, made, leftAlone: [...leftAlone, ...proposed.leftAlone], found };
     }),
   );
 
@@ -256,13 +279,12 @@ async function noteAuthority(tx: Queryable, world: World): Promise<boolean> {
 async function replace(
   tx: Queryable,
   world: World,
+  making: Omit<Making, 'existing' | 'open' | 'next'>,
+  { reverts, existing }: Proposals,
   systems: readonly string[],
-  terminated: readonly string[],
-  observedAt: Instant,
-  now: Instant,
 ) {
-  const { authority } = world;
-  const { tenant } = authority;
+  const { tenant } = world.authority;
+  // What has come to its end is no open plan that a new one could be equal to.
   await closePlans(tx, tenant);
   const open = await tx.query<OpenPlan>(
     `select number, content, risk, size from plan p
@@ -273,16 +295,20 @@ async function replace(
         and not exists (select 1 from change c where c.tenant = p.tenant and c.plan = p.number and c.system <> all($2))`,
     [tenant, systems],
   );
-  const plans = await makePlans(tx, {
-    authority,
-    roster: world.roster,
-    base: await baseOf(tx, world, observedAt),
-    existing: () => existingThings(tx, tenant),
-    terminated,
-    now,
-    open,
-    next: await nextNumber(tx, tenant),
-  });
+  const next = () => nextNumber(tx, tenant);
+  const plans = [
+    ...(await makePlans(tx, {
+      ...making,
+      existing: () => existingThings(tx, tenant),
+      open,
+      next: await next(),
+    })),
+  ];
+  if (reverts.length > 0) {
+    await addAsked(tx, reverts);
+    await passOver(tx, tenant);
+    plans.push(...(await makePlans(tx, { ...making, existing: async () => existing, open, next: await next() })));
+  }
   const wanted = new Set<string>(plans.map(({ content }) => content));
   const kept = open.filter(({ content }) => wanted.has(content)).map(({ number }) => number);
   const gone = open.filter(({ content }) => !wanted.has(content)).map(({ number }) => number);
@@ -290,7 +316,7 @@ async function replace(
   await tx.query(
     `update change set stage = 'superseded', updated_at = $3 where tenant = $1 and plan = any($2)
         and stage in ('planned', 'decided', 'approved', 'held', 'waiting', 'denied', 'refused')`,
-    [tenant, gone, isoTime(now)],
+    [tenant, gone, isoTime(making.now)],
   );
   await tx.query(
     `update plan p set state = 'superseded' where tenant = $1 and number = any($2)

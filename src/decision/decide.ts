@@ -20,7 +20,7 @@ export interface DecisionInput {
   /** Name of the target. */
   readonly system: string;
   readonly privilege: Privilege;
-  readonly cause: 'birthright' | 'absence' | 'request' | 'ticket' | 'exception' | 'adoption' | 'lifecycle';
+  readonly cause: 'birthright' | 'absence' | 'request' | 'ticket' | 'exception' | 'adoption' | 'revert' | 'lifecycle';
   readonly sourceVerdict: 'fresh' | 'stale' | 'held' | 'none';
   readonly asOf: 'signed' | 'claimed' | 'transport' | 'field' | 'none';
   readonly personState: 'prehire' | 'active' | 'leave' | 'notice' | 'left' | 'none';

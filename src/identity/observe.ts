@@ -57,6 +57,11 @@ export async function observe(
   });
 
   await tx.query('delete from seen a using seen b where a.login = b.login and a.ctid > b.ctid');
+  // Put out of reach by hand.
+  await tx.query(
+    'update seen s set protected = true from protection h where h.tenant = $1 and h.system = $2 and h.login = s.login',
+    [tenant, system],
+  );
   await tx.query('analyze seen, member');
   const at = isoTime(now);
   await storeAccounts(tx, tenant, system, at);

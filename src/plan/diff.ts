@@ -30,7 +30,7 @@ const BY_KEY = `case when feed_key ~ '^[0-9]{1,15}$' then feed_key::bigint end n
  */
 export async function openDifferences(tx: Queryable): Promise<void> {
   await tx.query(
-    `create temporary table subject (person text not null, works boolean not null, terminated text, birthright integer,
+    `create temporary table subject (person text not null, nobody boolean not null default false, works boolean not null, terminated text, birthright integer,
        feed text, feed_key text, place integer not null, special text not null default '', taken boolean not null default false) on commit drop`,
   );
   await tx.query(
@@ -42,33 +42,38 @@ export async function openDifferences(tx: Queryable): Promise<void> {
   );
 }
 
-/** A change that is no difference between desired and observed, because somebody asks for it. */
-export type Asked = Pick<Leaf, 'system' | 'object' | 'effect' | 'subject' | 'id' | 'cause'> & {
-  readonly person: string;
-};
+/** A change before it has its place in a plan. */
+export type Draft = Omit<Leaf, 'seq' | 'after' | 'waitsFor'>;
 
-export async function addAsked(tx: Queryable, asked: readonly Asked[]): Promise<void> {
+/** Puts what is no difference between desired and observed, but is asked for, into the place of the differences. */
+export async function addAsked(tx: Queryable, asked: readonly Draft[]): Promise<void> {
+  await tx.query('drop table if exists subject, difference, named');
   await openDifferences(tx);
+  // An account of nobody stands for itself.
+  const whose = ({ person, system, object }: Draft) => person ?? ` ${system} ${object}`;
   await tx.query(
-    `insert into subject (person, works, feed, feed_key, place)
-     select person, false, feed, feed_key, row_number() over (order by ${BY_KEY})
-       from (select distinct on (person) * from unnest($1::text[], $2::text[], $3::text[]) as u(person, feed, feed_key)) x`,
+    `insert into subject (person, nobody, works, feed, feed_key, place)
+     select person, nobody, false, feed, feed_key, row_number() over (order by ${BY_KEY})
+       from (select distinct on (person) *
+               from unnest($1::text[], $2::boolean[], $3::text[], $4::text[]) as u(person, nobody, feed, feed_key)) x`,
     [
-      asked.map(({ person }) => person),
+      asked.map(whose),
+      asked.map(({ person }) => person === null),
       asked.map(({ subject }) => subject?.feed ?? null),
-      asked.map(({ subject }) => subject?.key ?? null),
+      asked.map(({ subject, object }) => subject?.key ?? object),
     ],
   );
   await tx.query(
-    `insert into difference (system, login, effect, id, cause, person)
-     select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])`,
+    `insert into difference (system, login, effect, entitlement, id, cause, person)
+     select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])`,
     [
       asked.map(({ system }) => system),
       asked.map(({ object }) => object),
       asked.map(({ effect }) => effect),
+      asked.map(({ entitlement }) => entitlement),
       asked.map(({ id }) => id),
       asked.map(({ cause }) => cause),
-      asked.map(({ person }) => person),
+      asked.map(whose),
     ],
   );
 }
@@ -143,7 +148,7 @@ async function readRules(tx: Queryable, authority: Authority, systems: readonly 
 /** People whose every record is usable; the others are frozen. */
 async function readSubjects(tx: Queryable, authority: Authority): Promise<void> {
   await tx.query(
-    `insert into subject
+    `insert into subject (person, works, terminated, birthright, feed, feed_key, place)
      with record as (
        select distinct on (person) person, feed, key, frozen
          from (select a.person, a.feed, a.key, a.state, bool_or(a.quarantine is not null) over (partition by a.person) as frozen

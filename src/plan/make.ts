@@ -57,7 +57,7 @@ export interface OpenPlan {
   readonly size: number;
 }
 
-interface Making {
+export interface Making {
   readonly authority: Authority;
   readonly roster: Roster;
   readonly base: Base;
@@ -161,10 +161,10 @@ async function readParts(tx: Queryable, { authority, roster, terminated }: Makin
   );
 }
 
-/** Whether the gateway can see for itself that a rule gives this: a request or an exception it cannot. */
+/** Whether the gateway can see for itself that a rule gives or ends this: a request, an exception or a revert it cannot. */
 function withinBirthright(authority: Authority, { cause, effect }: Kind): boolean {
   if (authority.envelope === undefined) return false;
-  if (!ADDING.has(effect)) return !cause.startsWith('exception');
+  if (!ADDING.has(effect)) return !/^(exception|revert) /.test(cause);
   return cause.startsWith('birthright ');
 }
 
@@ -230,6 +230,7 @@ interface Draft {
   readonly login: string;
   readonly id: string | null;
   readonly person: string;
+  readonly nobody: boolean;
   readonly feed: string | null;
   readonly key: string;
   readonly until: Date | null;
@@ -252,9 +253,9 @@ async function* leavesOf(
   const blocked = earlier.length > 0;
   const drafts = inBatches<Draft>(
     tx,
-    `select turn, login, id, person, feed, key, until${blocked ? ', takers, makers' : ''},
+    `select turn, login, id, person, nobody, feed, key, until${blocked ? ', takers, makers' : ''},
             case when valued then (select p.attributes from person p where p.tenant = $1 and p.id = x.person) end as attributes
-       from (select k.turn::int as turn, ${LOGIN} as login, d.id, d.person, s.feed, s.feed_key as key, d.until,
+       from (select k.turn::int as turn, ${LOGIN} as login, d.id, d.person, s.nobody, s.feed, s.feed_key as key, d.until,
                     k.effect in ('create', 'update') as valued${blocked ? ', t.parts as takers, m.parts as makers' : ''}
                from ${PLACED}
                ${
@@ -295,7 +296,7 @@ async function* leavesOf(
         entitlement: kind.entitlement,
         id: draft.id,
         object: draft.login,
-        person: draft.person,
+        person: draft.nobody ? null : draft.person,
         seq,
         subject: draft.feed === null ? null : { feed: draft.feed, key: draft.key },
         system,
@@ -340,6 +341,7 @@ export async function makePlans(tx: Queryable, making: Making): Promise<readonly
       next += 1;
     }
   }
+  await tx.query('drop table if exists kind, taker, maker');
   return plans;
 }
 

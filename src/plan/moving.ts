@@ -29,4 +29,5 @@ export async function passOver(tx: Queryable, tenant: string): Promise<void> {
       where d.person = u.person and d.system = u.system and d.effect in ('create', 'update')`,
     [equal.map(({ person }) => person), equal.map(({ system }) => system)],
   );
+  await tx.query('drop table moving');
 }

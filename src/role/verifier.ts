@@ -2,7 +2,7 @@
  * The verifier role: looks whether it is true, with credentials and a signing key of its own. It can read and nothing
  * else: its calls are classified by the same catalogues, and whatever is not a read is refused before it leaves.
  */
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { type Authority, protocolOf } from '../authority/authority.ts';
 import { nameOnSystem, optionsOf } from '../authority/target.ts';
 import { digestOf } from '../canonical.ts';
@@ -23,6 +23,7 @@ import { readKey, readKeyText } from '../trust/key.ts';
 import { believe, fileMemory } from '../trust/memory.ts';
 import {
   judge,
+  judgePresented,
   type Looked,
   type LookOrder,
   pausesMs,
@@ -139,11 +140,13 @@ export async function startVerifier(folder: string): Promise<Listener> {
   }
 
   /** Presents the account's first secret, where the verifier has it: the old access, tried again. */
-  async function present(system: string, login: string, id: string | null): Promise<VerificationBody['presented']> {
+  async function present(system: string, login: string, seen: Sighting): Promise<VerificationBody['presented']> {
     const sealed = await readFile(firstSecretPath(place.firstSecrets, system, login), 'utf8').catch(() => null);
     if (sealed === null) return null;
-    // A directory lets in by the name of the entry, everything else by the login.
-    const name = authority().targets[system]?.ldap === undefined ? login : id;
+    const target = authority().targets[system];
+    // A directory lets in by the name of the entry, a form by what it asks for, everything else by the login.
+    const email = target?.signIn?.is === 'email';
+    const name = target?.ldap !== undefined ? seen.id : email ? (seen.attributes?.email ?? null) : login;
     return name === null ? 'unknown' : targets.present(system, name, openBox(sealed.trim(), boxKey));
   }
 
@@ -177,10 +180,11 @@ export async function startVerifier(folder: string): Promise<Listener> {
     }
     let presented: VerificationBody['presented'] = null;
     if (judged.verdict === 'confirmed' && judged.mechanism === 'account') {
-      presented = await present(tuple.system, tuple.object, sighting.id);
-      // The target says that the account is stopped, and lets its owner in.
-      if ((tuple.effect === 'disable' || tuple.effect === 'delete') && presented === 'accepted') {
-        judged = { ...judged, verdict: 'contradicted', saw: 'its old password still lets it in' };
+      presented = await present(tuple.system, tuple.object, sighting);
+      judged = judgePresented(tuple, judged, presented);
+      // A secret that never opened anything: that it is refused again one day would prove nothing.
+      if (tuple.effect === 'create' && presented === 'refused') {
+        await rm(firstSecretPath(place.firstSecrets, tuple.system, tuple.object), { force: true });
       }
     }
     const body: VerificationBody = {

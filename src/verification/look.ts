@@ -130,6 +130,26 @@ export function judge(
   }
 }
 
+type Judged = ReturnType<typeof judge>;
+
+/**
+ * What it says of a change that the account's old secret was presented again. Where a target says that the account is
+ * stopped and lets its owner in, it lies; where that could not be tried, nobody knows.
+ */
+export function judgePresented(tuple: Tuple, judged: Judged, presented: VerificationBody['presented']): Judged {
+  if (judged.verdict !== 'confirmed' || (tuple.effect !== 'disable' && tuple.effect !== 'delete')) return judged;
+  if (presented === 'accepted') return { ...judged, verdict: 'contradicted', saw: 'its old password still lets it in' };
+  // What is deleted has no name left to sign in with: there unknown is all that there can be.
+  if (presented === 'unknown' && tuple.effect === 'disable') {
+    return {
+      ...judged,
+      verdict: 'inconclusive',
+      saw: `${judged.saw}, and whether its old password lets it in could not be tried`,
+    };
+  }
+  return judged;
+}
+
 /** Names of expected attributes that were not seen so; null when none could be seen. */
 function differing(expected: Attributes | null, seen: Attributes | null): readonly string[] | null {
   if (expected === null) return [];

@@ -2,7 +2,7 @@
  * Performs one HTTP call against one origin. The address is the roster's, the path is rebuilt from segments, the
  * credential is put in here and taken out of whatever comes back, and a redirect is an answer, not an instruction.
  */
-import { type Dispatcher, Pool } from 'undici';
+import { Client, type Dispatcher, Pool } from 'undici';
 import type { Json } from '../../canonical.ts';
 import type { Call, HttpCall, Reply } from '../../connector/contract.ts';
 import { Failure } from '../../errors.ts';
@@ -22,6 +22,7 @@ type HttpReply = Extract<Reply, { kind: 'http' }>;
 /** @throws Failure `wrong-use` for an address that a credential must not be sent to. */
 export const openHttp: OpenPerformer = (address) => {
   const base = readAddress(address);
+  const { signIn } = address;
   const pool = new Pool(base.origin, {
     // A second try is the caller's decision: one request a connection, nothing pipelined, nothing retried.
     pipelining: 1,
@@ -36,6 +37,7 @@ export const openHttp: OpenPerformer = (address) => {
       if ('kind' in request) return request;
       return send(pool, request, { signal, limitMs: address.timeoutMs, scrub: scrubber(secret) });
     },
+    ...(signIn === undefined ? {} : { present: (login, password) => presentTo(signIn, address, login, password) }),
     close: async () => {
       if (!pool.closed && !pool.destroyed) await pool.close();
     },
@@ -136,6 +138,41 @@ function authorization(secret: Secret): string | null | undefined {
 }
 
 const pair = (username: string, password: string): string => Buffer.from(`${username}:${password}`).toString('base64');
+
+/* ---- presenting a password ------------------------------------------------------------------------------------------ */
+
+/**
+ * What people do at the form: one POST on a connection of its own, and only the status is read. A redirect tells nothing,
+ * because forms redirect those whom they let in and those whom they do not; neither does 400 or 422, about the form itself.
+ */
+async function presentTo(
+  signIn: NonNullable<Address['signIn']>,
+  { ca, timeoutMs }: Address,
+  login: string,
+  password: string,
+): Promise<'accepted' | 'refused' | 'unknown'> {
+  if (login === '' || password === '') return 'unknown';
+  const { origin, pathname } = readAddress({ url: signIn.url, ca, timeoutMs });
+  const client = new Client(origin, {
+    connect: { timeout: timeoutMs, rejectUnauthorized: true, ...(ca ? { ca } : {}) },
+  });
+  try {
+    const { statusCode, body } = await client.request({
+      method: 'POST',
+      path: pathname,
+      headers: { 'content-type': 'application/json', accept: 'application/json', 'user-agent': 'writgate', origin },
+      body: JSON.stringify({ [signIn.name]: login, [signIn.password]: password }),
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    await body.dump();
+    if (statusCode >= 200 && statusCode < 300) return 'accepted';
+    return statusCode === 401 || statusCode === 403 ? 'refused' : 'unknown';
+  } catch {
+    return 'unknown';
+  } finally {
+    await client.destroy();
+  }
+}
 
 /* ---- the reply -------------------------------------------------------------------------------------------------------- */
 
