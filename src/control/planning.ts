@@ -7,7 +7,7 @@
 
 import { advance } from '../advance.ts';
 import { canonical } from '../canonical.ts';
-import { type Instant, isoTime } from '../clock.ts';
+import { type Instant, isoTime, MAX_SKEW_MS } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { connectorFor } from '../gateway/scope.ts';
 import { type Ingested, ingest, type Settled, settlePersons } from '../identity/ingest.ts';
@@ -18,6 +18,7 @@ import { giveLogins, type LeftAlone } from '../plan/logins.ts';
 import { type Making, makePlans, type OpenPlan, type Plan } from '../plan/make.ts';
 import { passOver } from '../plan/moving.ts';
 import type { Queryable } from '../store/database.ts';
+import { storedJson } from '../store/text.ts';
 import { endTerminations } from './ask.ts';
 import { readEvidence } from './decide.ts';
 import { changesIn, closePlans } from './rows.ts';
@@ -166,7 +167,7 @@ export async function plan(world: World, options: { progress: Progress }): Promi
   await database.query('insert into planning (tenant, at, report) values ($1, $2, $3) on conflict do nothing', [
     tenant,
     isoTime(startedAt),
-    JSON.stringify(report),
+    storedJson(JSON.stringify(report)),
   ]);
   return report;
 }
@@ -211,8 +212,9 @@ async function takeIn(
   // The same bytes under the same rules say nothing new. Judged by what is in this database, in this transaction: a
   // snapshot that was attested and then not taken in, because we died, is no reason to pass over the next.
   const last = await tx.maybe<{ raw_digest: string }>(
-    `select raw_digest from snapshot where tenant = $1 and feed = $2 and verdict = 'accepted' order by received_at desc limit 1`,
-    [tenant, snapshot.feed],
+    `select raw_digest from snapshot where tenant = $1 and feed = $2 and verdict = 'accepted' and as_of <= $3
+      order by as_of desc, received_at desc limit 1`,
+    [tenant, snapshot.feed, isoTime(snapshot.receivedAt + MAX_SKEW_MS)],
   );
   const isNew = rulesChanged || last?.raw_digest !== snapshot.rawDigest;
   await tx.query(
@@ -229,7 +231,7 @@ async function takeIn(
       snapshot.records,
       snapshot.rawDigest,
       snapshot.statement,
-      JSON.stringify(snapshot.findings),
+      storedJson(JSON.stringify(snapshot.findings)),
     ],
   );
   let taken: Ingested | null = null;

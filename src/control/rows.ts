@@ -4,6 +4,7 @@ import type { Tree } from '../ledger/tree.ts';
 import { type Leaf, type PlanHeader, parseLeaf, type Stage } from '../plan/change.ts';
 import { treeOf } from '../plan/make.ts';
 import type { Queryable } from '../store/database.ts';
+import { storedJson, storedText } from '../store/text.ts';
 
 export interface ChangeRow {
   readonly plan: number;
@@ -40,6 +41,9 @@ const toChange = (row: StoredChange): ChangeRow => ({ ...row, leaf: parseLeaf(ro
 /**
  * Changes that may move now: due, of an open plan, and nothing before them is still on its way. What a person loses is
  * applied before what he gains; an account is made before anything is put on it.
+ *
+ * Only stages with a pause have a time to wait for, and no pause is longer than a day: what is due later than that was
+ * written down before the clock went back.
  */
 export async function readyChanges(
   db: Queryable,
@@ -52,7 +56,9 @@ export async function readyChanges(
   const rows = await db.query<StoredChange>(
     `select c.plan, c.seq, c.leaf, c.stage, c.writ, c.attempt
        from change c join plan p on p.tenant = c.tenant and p.number = c.plan
-      where c.tenant = $1 and c.stage = any($2) and c.next_at <= $3 and p.state = 'open'
+      where c.tenant = $1 and c.stage = any($2) and p.state = 'open'
+        and (c.next_at <= $3 or c.stage in ('planned', 'approved', 'permitted', 'applied')
+             or (c.stage <> 'decided' and c.next_at > $3::timestamptz + interval '25 hours'))
         and (c.stage not in ('approved', 'permitted', 'waiting')
              or (not exists (select 1 from change b
                               where b.tenant = c.tenant and b.plan = c.plan and b.seq = any(c.after)
@@ -158,7 +164,7 @@ export async function move(
 ): Promise<void> {
   if (steps.length === 0) return;
   const at = isoTime(clock.now());
-  const json = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
+  const json = (value: unknown): string | null => (value === undefined ? null : storedJson(JSON.stringify(value)));
   await tx.query(
     `update change c
         set stage = u.stage, next_at = u.next_at, updated_at = $2,
@@ -183,7 +189,7 @@ export async function move(
       steps.map(({ verification }) => json(verification)),
       steps.map(({ decision }) => json(decision)),
       steps.map(({ attempt }) => attempt ?? null),
-      steps.map(({ note }) => note ?? null),
+      steps.map(({ note }) => (note == null ? null : storedText(note))),
       from,
     ],
   );
@@ -200,13 +206,13 @@ export async function closePlans(tx: Queryable, tenant: string): Promise<void> {
   );
 }
 
-/** Back from verified to applied, for one more look. The plan opens again with it. */
-export async function moveAgain(db: Queryable, tenant: string, { plan, seq }: ChangeRow, clock: Clock): Promise<void> {
+/** Back from verified to applied, for one more look, which is counted. The plan opens again with it, in one transaction. */
+export async function moveAgain(tx: Queryable, tenant: string, { plan, seq }: ChangeRow, clock: Clock): Promise<void> {
   const at = isoTime(clock.now());
-  await db.query(
-    `update change set stage = 'applied', next_at = $4, updated_at = $4, attempt = 0
+  await tx.query(
+    `update change set stage = 'applied', next_at = $4, updated_at = $4, attempt = 0, rechecks = rechecks + 1
       where tenant = $1 and plan = $2 and seq = $3 and stage = 'verified'`,
     [tenant, plan, seq, at],
   );
-  await db.query(`update plan set state = 'open' where tenant = $1 and number = $2 and state = 'done'`, [tenant, plan]);
+  await tx.query(`update plan set state = 'open' where tenant = $1 and number = $2 and state = 'done'`, [tenant, plan]);
 }

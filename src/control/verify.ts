@@ -8,6 +8,7 @@ import type { Attributes } from '../connector/contract.ts';
 import { tupleOf } from '../plan/change.ts';
 import { groupCommit } from '../store/batch.ts';
 import type { Queryable } from '../store/database.ts';
+import { storedJson } from '../store/text.ts';
 import { checkVerification, type Looked, type VerificationBody } from '../verification/look.ts';
 import { type Tuple, tupleKey } from '../writ/tuple.ts';
 import { type ChangeRow, changeId, move, readPlans, type Step } from './rows.ts';
@@ -49,7 +50,7 @@ export async function verify(world: World, changes: readonly ChangeRow[]): Promi
       });
       return seen.map(() => undefined);
     },
-    { gatherMs: 5 },
+    { gather: { ms: 5, clock: world.clock } },
   );
   await Promise.all(
     changes.map(async (change) => {
@@ -134,7 +135,7 @@ async function settleObserved(tx: Queryable, tenant: string, seen: readonly Seen
         column(({ looked, change }) => looked?.id ?? change.leaf.object),
         people,
         column(({ looked }) => (looked?.account === 'disabled' ? 'disabled' : 'active')),
-        column(({ looked, change }) => JSON.stringify(looked?.attributes ?? change.leaf.value ?? {})),
+        column(({ looked, change }) => storedJson(JSON.stringify(looked?.attributes ?? change.leaf.value ?? {}))),
         at,
       ],
     );

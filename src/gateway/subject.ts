@@ -6,6 +6,7 @@ import type { Instant } from '../clock.ts';
 import { dateOf, isWorking } from '../identity/lifecycle.ts';
 import type { Row } from '../identity/mapping.ts';
 import { accountAttributes, accountDigest, compileRules, type Rules } from '../identity/rules.ts';
+import { isFresh } from '../source/contract.ts';
 import type { Subject } from './envelope.ts';
 
 /** The newest attested snapshot of a feed. */
@@ -30,7 +31,7 @@ export function openSubjects(
     const snapshot = feed ? await newestAccepted(subject.feed) : null;
     if (!feed || !snapshot) return nothing;
     // Age is judged at this moment, not when the snapshot came: a writ does not keep a feed fresh.
-    const fresh = snapshot.asOf !== null && now - snapshot.asOf <= feed.contract.maxAge;
+    const fresh = isFresh(snapshot.asOf, feed.contract.maxAge, now);
     const found = await snapshot.find(subject.key);
     if (found === 'quarantined') return { evidence: 'quarantined', person: null };
     if (found === null) {

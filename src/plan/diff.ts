@@ -181,7 +181,7 @@ async function compare(tx: Queryable, tenant: string, systems: readonly string[]
        from subject s
        join cause c on c.tenant = $1 and c.person = s.person
        join known k on k.entitlement = c.entitlement
-      where s.works and c.starts_at <= $2 and (c.ends_at is null or c.ends_at > $2)
+      where s.works and (c.ends_at is null or c.ends_at > $2)
         and not exists (select 1 from given g where g.number = s.birthright and g.entitlement = c.entitlement)
       group by c.person, c.entitlement, k.system`,
     [tenant, at],
@@ -290,9 +290,8 @@ async function noteNext(tx: Queryable, tenant: string, whole: boolean, at: strin
                from settled s join affiliation a on a.tenant = $1 and a.person = s.person
               where a.state_until is not null and a.state <> 'left'
              union all
-             select s.person, case when c.starts_at > $2 then c.starts_at else c.ends_at end
-               from settled s join cause c on c.tenant = $1 and c.person = s.person
-              where c.starts_at > $2 or c.ends_at > $2
+             select s.person, c.ends_at
+               from settled s join cause c on c.tenant = $1 and c.person = s.person where c.ends_at > $2
              union all
              select s.person, a.disabled_at + k.retention_ms * interval '1 millisecond'
                from settled s join account a on a.tenant = $1 and a.person = s.person join kept k on k.system = a.system

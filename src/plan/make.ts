@@ -430,6 +430,10 @@ async function store(
   const digest = planDigest(header);
   const content = contentOf(part, (free ?? tree).root());
   const findings = await limits.findings(existing);
+  // A plan that refused itself goes nowhere, and so does nothing in it.
+  if (findings.length > 0) {
+    await tx.query(`update change set stage = 'refused' where tenant = $1 and plan = $2`, [tenant, number]);
+  }
   const critique = [...(part.again ? [AGAIN] : []), ...critic.notes()];
   await tx.query(
     `insert into plan (tenant, number, risk, digest, content, header, size, state, role, people, critique, refusal, created_at)

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type ScratchCluster, scratchCluster, servers } from '../../test/scratch.ts';
 import { Authority } from '../authority/authority.ts';
 import { type Digest, sha256 } from '../canonical.ts';
-import { type Instant, isoTime } from '../clock.ts';
+import { type Instant, isoTime, systemClock } from '../clock.ts';
 import type { Observed } from '../connector/contract.ts';
 import { ingest, settlePersons } from '../identity/ingest.ts';
 import { dateOf } from '../identity/lifecycle.ts';
@@ -106,10 +106,10 @@ for (const [name, binaries] of await servers()) {
     });
     beforeEach(async () => {
       await database?.close();
-      const admin = openDatabase(cluster.superuser);
+      const admin = openDatabase(cluster.superuser, { clock: systemClock });
       await admin.query(`create database run${++runs}`);
       await admin.close();
-      database = openDatabase({ ...cluster.superuser, database: `run${runs}` });
+      database = openDatabase({ ...cluster.superuser, database: `run${runs}` }, { clock: systemClock });
       await migrate(database, join(packageFolder(), 'src', 'store', 'control'), 'control');
     });
     afterAll(async () => {

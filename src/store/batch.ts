@@ -1,3 +1,5 @@
+import type { Clock } from '../clock.ts';
+
 /**
  * Group commit: calls that arrive while a batch is under way form the next one. One caller alone waits for nothing;
  * a thousand callers share one transaction or one fsync.
@@ -6,10 +8,11 @@ export function groupCommit<In, Out>(
   commit: (items: readonly In[]) => Promise<readonly Out[]>,
   {
     maxBatch = 512,
-    gatherMs = 0,
+    gather,
   }: {
-    readonly maxBatch?: number /** Waits for company: one fsync less for each that comes. */;
-    readonly gatherMs?: number;
+    readonly maxBatch?: number;
+    /** Waits for company: one fsync less for each that comes. */
+    readonly gather?: { readonly ms: number; readonly clock: Clock };
   } = {},
 ): (item: In) => Promise<Out> {
   interface Waiter {
@@ -23,7 +26,7 @@ export function groupCommit<In, Out>(
   const drain = async () => {
     running = true;
     for (let first = true; queue.length > 0; first = false) {
-      if (!first && gatherMs > 0) await new Promise((resolve) => setTimeout(resolve, gatherMs));
+      if (!first && gather) await gather.clock.sleep(gather.ms);
       const batch = queue.slice(0, maxBatch);
       queue = queue.slice(maxBatch);
       try {
@@ -44,7 +47,7 @@ export function groupCommit<In, Out>(
       // The rest of this turn's callers join the first batch.
       if (!running) {
         running = true;
-        if (gatherMs > 0) setTimeout(drain, gatherMs);
+        if (gather) void gather.clock.sleep(gather.ms).then(drain);
         else setImmediate(drain);
       }
     });
