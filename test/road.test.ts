@@ -116,6 +116,7 @@ test('a plan that refused itself goes on when two people lift its limit', async 
   await world.run();
   expect(await world.crm.picture()).toBe(before);
   const [refused] = (await world.plans()).filter(({ state }) => state === 'refused');
+  expect(new Set(refused!.changes.map(({ stage }) => stage))).toEqual(new Set(['refused']));
   await expect(world.signAs(refused!.plan, '102')).rejects.toThrow();
   const lifted = `P${await askOverLimit(world.control().world, Number(refused!.plan.slice(1)))}`;
   await world.run();

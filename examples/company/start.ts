@@ -116,7 +116,7 @@ async function main(): Promise<void> {
   // What a first start left half-made is made anew; nothing of it is in force without the trust root.
   const fresh = !existsSync(join(folder, 'trust-root.json'));
   if (fresh)
-    for (const name of ['hr', 'people', 'control', 'gateway', 'verifier', 'secrets'])
+    for (const name of ['hr', 'people', 'control', 'gateway', 'verifier', 'worker', 'secrets'])
       await rm(join(folder, name), { recursive: true, force: true });
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const face = terminalFace(interrupted.signal);

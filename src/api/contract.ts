@@ -28,6 +28,7 @@ export const ROUTES = {
   evidence: { method: 'GET', path: '/v1/changes/:change/evidence' },
   person: { method: 'GET', path: '/v1/people/:person' },
   terminate: { method: 'POST', path: '/v1/people/:person/termination' },
+  reinstate: { method: 'POST', path: '/v1/people/:person/reinstatement' },
   ask: { method: 'POST', path: '/v1/people/:person/requests' },
   adoptable: { method: 'GET', path: '/v1/systems/:system/unmanaged' },
   adopt: { method: 'POST', path: '/v1/systems/:system/adoptions' },

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { parseDuration } from '../authority/authority.ts';
 import { adopt, adoptable, protect, unprotect } from '../control/adopt.ts';
-import { ask, terminate } from '../control/ask.ts';
+import { ask, reinstate, terminate } from '../control/ask.ts';
 import { onePlan, openPlans, showPerson, showPlan, showPlans, status, trace, usedLimits } from '../control/inspect.ts';
 import { plan } from '../control/planning.ts';
 import { retry } from '../control/retry.ts';
@@ -71,6 +71,10 @@ export const HANDLERS = {
   person: handler(z.object({ person: name }), ({ world }, input) => showPerson(world, input.person)),
   terminate: handler(z.object({ person: name, reason: text, by: name }), async ({ world }, input) => {
     const key = await terminate(world, input);
+    return { person: key };
+  }),
+  reinstate: handler(z.object({ person: name, reason: text, by: name }), async ({ world }, input) => {
+    const key = await reinstate(world, input);
     return { person: key };
   }),
   ask: handler(

@@ -16,6 +16,9 @@ interface PersonOptions extends GlobalOptions {
   readonly key?: string;
 }
 
+type Action = 'terminate' | 'reinstate';
+const NOUN: Readonly<Record<Action, string>> = { terminate: 'termination', reinstate: 'reinstatement' };
+
 export const addPerson: AddCommand = (program, face) => {
   describe(
     program
@@ -23,10 +26,16 @@ export const addPerson: AddCommand = (program, face) => {
       .description('Show what a person has, why, since when and by whose approval')
       .argument('<person>', 'id, HR key, login, e-mail or name')
       .addArgument(
-        new Argument('[action]', 'terminate: plan to remove everything now, ahead of HR').choices(['terminate']),
+        new Argument(
+          '[action]',
+          'terminate: plan to remove everything now, ahead of HR; reinstate: plan to give it again',
+        ).choices(['terminate', 'reinstate']),
       )
-      .option('--reason <text>', 'for terminate: why')
-      .option('--by <person>', 'for terminate: who asks; a claim, shown as one; he cannot approve it')
+      .option('--reason <text>', 'for terminate and reinstate: why')
+      .option(
+        '--by <person>',
+        'for terminate and reinstate: who asks; a claim, shown as one; a termination he cannot approve',
+      )
       .option('--first-credential <system>', 'hand out the first secret of a new account there, once')
       .option(
         '--key <file>',
@@ -36,17 +45,18 @@ export const addPerson: AddCommand = (program, face) => {
   ).action(async (who: string, action: string | undefined, options: PersonOptions) => {
     const where = await whereOf(options);
     const { reason, by } = options;
-    if (action === 'terminate' && (!reason || !by)) {
-      throw new Failure('wrong-use', 'a termination says why and who asks: --reason TEXT --by PERSON');
+    if (action !== undefined && (!reason || !by)) {
+      throw new Failure('wrong-use', `a ${NOUN[action as Action]} says why and who asks: --reason TEXT --by PERSON`);
     }
     await withSession(where, face, async (session) => {
-      if (action === 'terminate') {
-        const done = await session.ask<{ person: string }>('terminate', { person: who, reason, by });
+      if (action === 'terminate' || action === 'reinstate') {
+        const done = await session.ask<{ person: string }>(action, { person: who, reason, by });
+        const what = action === 'terminate' ? 'is to lose everything' : 'is to have again what rules give';
         return answer(
           face,
           options,
           done,
-          ({ person }) => `${person} is to lose everything; nothing is changed yet.\nNext: writgate plan`,
+          ({ person }) => `${person} ${what}; nothing is changed yet.\nNext: writgate plan`,
         );
       }
       const person = await session.ask<PersonShown>('person', { person: who });

@@ -120,7 +120,8 @@ export type Reply =
       readonly message: string;
     }
   /** The gateway did not perform the call. `code` is one of `errors.ts`. */
-  | { readonly kind: 'refused'; readonly code: string; readonly message: string }
+  /** `retryAt`: when the gateway's budget has room for it again, if that is why. */
+  | { readonly kind: 'refused'; readonly code: string; readonly message: string; readonly retryAt?: number }
   /** The call may or may not have been performed: connection lost, time-out, an answer that could not be read. */
   | { readonly kind: 'lost'; readonly message: string }
   /** Certainly not performed: connection refused, name not found, TLS failed. */

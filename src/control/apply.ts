@@ -1,6 +1,7 @@
 /** permitted → applied: a worker drives the connector, the gateway makes the change. What comes back is a claim. */
 
 import { nameOnSystem } from '../authority/target.ts';
+import type { Instant } from '../clock.ts';
 import type { Attributes, Receipt, Task } from '../connector/contract.ts';
 import { connectorFor, dutyOf } from '../gateway/scope.ts';
 import { isMechanism, type Leaf } from '../plan/change.ts';
@@ -54,8 +55,9 @@ async function applyOne(world: World, change: ChangeRow, id: string | null): Pro
 
   let receipt: Receipt;
   let refusal: string | null = null;
+  let retryAt: Instant | null | undefined = null;
   try {
-    ({ receipt, refusal } = await world.worker.apply(connector.name, writ, taskOf(world, leaf, id)));
+    ({ receipt, refusal, retryAt } = await world.worker.apply(connector.name, writ, taskOf(world, leaf, id)));
   } catch (thrown) {
     // Worker or connector died in the middle: it may have happened. The same change comes again, and the gateway knows.
     receipt = {
@@ -66,6 +68,9 @@ async function applyOne(world: World, change: ChangeRow, id: string | null): Pro
   }
   // The writ ran out, or the gateway was restarted and does not hold it: another one, after another look at policy.
   if (refusal === 'writ-expired') return { plan, seq, stage: 'approved' };
+  // Nothing was tried: it goes on by itself when the envelope's window has rolled.
+  if (refusal === 'budget-empty' && retryAt)
+    return { plan, seq, stage: 'waiting', receipt, nextAt: retryAt, note: receipt.message };
   if (refusal !== null) return { ...step, stage: 'refused', receipt, note: receipt.message };
   switch (receipt.outcome) {
     case 'done':

@@ -109,6 +109,33 @@ export async function terminate(
 }
 
 /**
+ * Takes a termination back, for somebody whom HR never dropped. Only the word is taken back: what signatures took already,
+ * the gateway gives again only under signatures, and the next plan asks for them.
+ */
+export async function reinstate(
+  world: World,
+  input: { readonly person: string; readonly reason: string; readonly by: string },
+): Promise<string> {
+  const person = await findPerson(world, input.person);
+  const asker = await findPerson(world, input.by);
+  await world.database.tx(async (tx) => {
+    const gone = await tx.query('delete from termination where tenant = $1 and person = $2 returning 1', [
+      world.authority.tenant,
+      person.id,
+    ]);
+    if (gone.length === 0) throw new Failure('not-found', `${person.key} ${person.name} is not terminated ahead of HR`);
+    await world.record(tx, [
+      {
+        kind: 'person.reinstated',
+        refs: { person: person.id },
+        body: { person: person.key, by: asker.key, reason: input.reason },
+      },
+    ]);
+  });
+  return person.key;
+}
+
+/**
  * HR has caught up with a termination: from here its records speak again, and should they take the person back, then what
  * signatures took needs signatures to be given (the gateway remembers).
  */

@@ -65,7 +65,10 @@ export async function readyChanges(
                                 and b.stage not in ('applied', 'verified', 'inconclusive'))
                  and not exists (select 1 from change b
                                   where b.tenant = c.tenant and b.plan = any(c.waits) and b.person = c.person
-                                    and b.stage in ('planned', 'decided', 'approved', 'permitted', 'waiting', 'held')
+                                    and (b.stage in ('planned', 'decided', 'approved', 'permitted', 'waiting', 'held')
+                                         -- In a plan that refused itself, and may still go over its limits.
+                                         or (b.stage = 'refused' and exists (select 1 from plan r where r.tenant = b.tenant
+                                                and r.number = b.plan and r.state = 'refused')))
                                     and (b.effect in ('revoke', 'disable', 'delete')
                                          or (b.system = c.system and b.login = c.login and b.effect in ('create', 'enable'))))))
       order by c.plan, c.seq limit $4`,

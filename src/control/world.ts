@@ -53,12 +53,15 @@ export interface GatewayPeer {
 }
 
 export interface WorkerPeer {
-  /** `refusal`: the code with which the gateway refused a call of this task, or null. */
+  /**
+   * `refusal`: the code with which the gateway refused a call of this task, or null; `retryAt`: when there is budget for
+   * it again.
+   */
   apply(
     connector: string,
     writId: string,
     task: Task,
-  ): Promise<{ readonly receipt: Receipt; readonly refusal: string | null }>;
+  ): Promise<{ readonly receipt: Receipt; readonly refusal: string | null; readonly retryAt?: Instant | null }>;
   observe(connector: string, onChunk: (observed: readonly Observed[]) => Promise<void>): Promise<void>;
 }
 

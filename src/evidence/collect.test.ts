@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -11,6 +12,7 @@ import { keepBodies } from '../ledger/outbox.ts';
 import { leafHash } from '../ledger/tree.ts';
 import { createWitness } from '../ledger/witness.ts';
 import { parseLeaf } from '../plan/change.ts';
+import { openGreeting } from '../role/greet.ts';
 import { type Place, placeOf } from '../role/place.ts';
 import { type Database, openDatabase, packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
@@ -39,6 +41,7 @@ let log: Log;
 let place: Place;
 let gateway: Listener;
 let witnessing = true;
+const decision = generateKeyPairSync('ed25519');
 
 beforeAll(async () => {
   const [server] = await servers();
@@ -63,6 +66,7 @@ beforeAll(async () => {
   const { sealed, header, leaves, lines, recordTree, signedForce } = await makeParts();
 
   const handlers: Handlers = {
+    ...openGreeting(async () => decision.publicKey, systemRandom).handlers,
     cosign: async (params) => {
       if (!witnessing) return null;
       const { checkpoint } = params as { checkpoint: string };
@@ -120,7 +124,7 @@ afterAll(async () => {
 
 const sources = () =>
   controlSources({
-    world: { authority, clock: { ...systemClock, sleep: async () => {} } } as never,
+    world: { authority, decisionKey: decision.privateKey, clock: { ...systemClock, sleep: async () => {} } } as never,
     log,
     place,
     database,

@@ -8,6 +8,7 @@ import { parseCheckpoint } from '../ledger/checkpoint.ts';
 import { parseNote } from '../ledger/note.ts';
 import { buildTree, leafHash } from '../ledger/tree.ts';
 import type { Control } from '../role/control.ts';
+import { greet } from '../role/greet.ts';
 import type { RecordProof } from '../source/open.ts';
 import { keptAuthority } from '../trust/kept.ts';
 import type { EvidenceSources, StoredEntry } from './bundle.ts';
@@ -27,7 +28,7 @@ export function controlSources(
   const cosigned = (): Promise<string> => readFile(join(place.ledger, 'checkpoint.cosigned'), 'utf8').catch(() => '');
 
   async function askGateway<T>(method: string, params: unknown): Promise<T> {
-    const peer = await connectPipe(place.socket('gateway'));
+    const peer = await greet(await connectPipe(place.socket('gateway')), 'control', world.decisionKey);
     try {
       return (await peer.request(method, params)) as T;
     } finally {

@@ -37,26 +37,28 @@ export function generateBoxKey(): { readonly privatePem: string; readonly public
 /** The public half, base64, of a private key's PEM. */
 export const publicBoxKey = (privatePem: string): string => rawOf(createPublicKey(privatePem)).toString('base64');
 
-/** Raw X25519, base64, one spelling: what may stand as a recipient. */
-export const BOX_KEY = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
+/** 32 bytes in base64, in their one spelling. */
+const RAW_KEY = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
 
-const claimed = (publicKey: string, role: string): Buffer => Buffer.from(`writgate/box-key/v1\0${role}\0${publicKey}`);
+/** Public keys that lie in the data folder as `NAME.pub`, beside the trust root that does not name them. */
+export type Vouched = 'gateway.box' | 'verifier.box' | 'worker';
+const vouched = (publicKey: string, name: Vouched): Buffer => Buffer.from(`writgate/key/v1\0${name}\0${publicKey}`);
 
-/** A role's public box key as it lies in the data folder: with the signature of the key that the trust root pins. */
-export const signBoxKey = (publicKey: string, role: string, roleKey: KeyObject): string =>
-  `${publicKey} ${sign(null, claimed(publicKey, role), roleKey).toString('base64')}\n`;
+/** The content of `NAME.pub`: a raw public key, base64, and who vouches for it. */
+export const vouchFor = (publicKey: string, name: Vouched, key: KeyObject): string =>
+  `${publicKey} ${sign(null, vouched(publicKey, name), key).toString('base64')}\n`;
 
 /**
  * What is sealed to a key that somebody swapped is his.
- * @param roleKey the role's public signing key, as the trust root has it
+ * @param key the public key of the role that vouches, which the trust root pins
  * @throws Failure `authority-invalid`
  */
-export function checkBoxKey(text: string, role: string, roleKey: KeyObject): string {
+export function checkVouched(text: string, name: Vouched, key: KeyObject): string {
   const [publicKey = '', signature = ''] = text.trim().split(' ');
-  if (!BOX_KEY.test(publicKey) || !verify(null, claimed(publicKey, role), roleKey, Buffer.from(signature, 'base64'))) {
+  if (!RAW_KEY.test(publicKey) || !verify(null, vouched(publicKey, name), key, Buffer.from(signature, 'base64'))) {
     throw new Failure(
       'authority-invalid',
-      `${role}.box.pub does not bear the signature of the ${role} that the trust root pins; start the ${role}, which writes it anew`,
+      `${name}.pub does not bear the signature of a role that the trust root pins; ${name === 'worker' ? 'take it from a copy' : `start the ${name.slice(0, -4)}, which writes it anew`}`,
     );
   }
   return publicKey;

@@ -121,7 +121,9 @@ function stillGiven(authority: Authority, leaf: Leaf, person: Subject['person'])
  * What they took so, only they give again.
  */
 export const isAheadOfRecord = (authority: Authority, leaf: Leaf, { subject }: EnvelopeFacts): boolean =>
-  !ADDING.has(leaf.effect) && (subject.evidence !== 'fresh' || stillGiven(authority, leaf, subject.person) !== null);
+  !ADDING.has(leaf.effect) &&
+  leaf.subject !== null &&
+  (subject.evidence !== 'fresh' || stillGiven(authority, leaf, subject.person) !== null);
 
 export function checkEnvelope(authority: Authority, leaf: Leaf, facts: EnvelopeFacts, now: Instant): EnvelopeVerdict {
   const { envelope } = authority;

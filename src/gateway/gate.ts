@@ -67,6 +67,8 @@ interface Held {
   readonly open: OpenWrit;
   /** The authority and the roster under which it was admitted: under others it is worth nothing. */
   readonly under: string;
+  /** When the request ends that carries it; null: it has none. */
+  readonly requestUntil: Instant | null;
   /** Who may carry it out: those that the request names; null: whoever the register lists. */
   readonly executors: readonly string[] | null;
   readonly leaves: ReadonlyMap<string, Leaf>;
@@ -74,7 +76,8 @@ interface Held {
   readonly people: readonly string[] | null;
 }
 
-const refused = (code: Code, message: string): Reply => ({ kind: 'refused', code, message });
+type Refused = Extract<Reply, { kind: 'refused' }>;
+const refused = (code: Code, message: string): Refused => ({ kind: 'refused', code, message });
 
 /** Sealed refusals of one connector in a minute. */
 const MOST_REFUSALS = 100;
@@ -103,6 +106,7 @@ export function openGate(world: GateWorld): Gate {
     }
     let people: readonly string[] | null = null;
     let executors: readonly string[] | null = null;
+    let requestUntil: Instant | null = null;
     if (body.request !== null) {
       const quorum = leaves.map((leaf) => signedQuorumOf(authority, leaf, body.header.overLimit));
       const [first] = quorum;
@@ -135,6 +139,7 @@ export function openGate(world: GateWorld): Gate {
         );
       }
       executors = stakes.executors;
+      requestUntil = stakes.expiresAt;
       const verdict = checkApprovals({
         request: body.request,
         signatures: body.approvals.map((approval) => ({ verdict: 'approve', ...approval })),
@@ -161,6 +166,7 @@ export function openGate(world: GateWorld): Gate {
       leaves: new Map(leaves.map((leaf) => [tupleKey(tupleOf(leaf)), leaf])),
       people,
       executors,
+      requestUntil,
       under: underNow(),
     });
     return { id: body.id, expiresAt: body.expiresAt };
@@ -183,6 +189,13 @@ export function openGate(world: GateWorld): Gate {
         'writ-expired',
         `writ ${writId} is of ${Math.round(early / 1000)} s from now: the clock went back`,
       );
+    // People said until when they mean it; that a writ lives longer does not stretch it.
+    if (entry.requestUntil !== null && world.clock.now() >= entry.requestUntil) {
+      return refused(
+        'not-approved',
+        `the request for ${entry.open.body.header.plan} ended at ${isoTime(entry.requestUntil)}, and its signatures with it; make a new plan`,
+      );
+    }
     const late = world.clock.now() - entry.open.body.expiresAt;
     return late >= 0 ? refused('writ-expired', `writ ${writId} expired ${Math.round(late / 1000)} s ago`) : entry;
   };
@@ -369,7 +382,10 @@ export function openGate(world: GateWorld): Gate {
     });
     if (spent.verdict === 'replay') return spent.reply;
     if (spent.verdict === 'busy') return { kind: 'down', message: `change ${leaf.seq} is being made at this moment` };
-    if (spent.verdict === 'refused') return refuseSealed(act.connector, spent.code, spent.message, leaf, writ);
+    if (spent.verdict === 'refused') {
+      const reply = await refuseSealed(act.connector, spent.code, spent.message, leaf, writ);
+      return spent.retryAt === null ? reply : { ...reply, retryAt: spent.retryAt };
+    }
 
     const refs = { change: `${body.header.plan}.${leaf.seq}`, writ: body.id, plan: planDigest };
     const intent = {
@@ -435,7 +451,7 @@ export function openGate(world: GateWorld): Gate {
     message: string,
     leaf?: Leaf,
     writ?: Held,
-  ): Promise<Reply> {
+  ): Promise<Refused> {
     if (!isWorthSaying(connector)) return refused(code, message);
     const refs: Record<string, string> = { connector };
     if (leaf && writ)

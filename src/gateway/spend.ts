@@ -35,7 +35,13 @@ export type SpendVerdict =
   | { readonly verdict: 'busy' }
   /** Done before, by this very call: the reply of then. */
   | { readonly verdict: 'replay'; readonly reply: Reply }
-  | { readonly verdict: 'refused'; readonly code: 'writ-spent' | 'budget-empty'; readonly message: string };
+  | {
+      readonly verdict: 'refused';
+      readonly code: 'writ-spent' | 'budget-empty';
+      readonly message: string;
+      /** When the window has rolled so far that there is budget for it; null: never, or it is spent. */
+      readonly retryAt: Instant | null;
+    };
 
 /** One change is tried at most this often under all its writs; after that a person has to look. */
 export const MAX_ATTEMPTS = 8;
@@ -148,6 +154,7 @@ export function openSpender(database: Database, authority: () => Authority, cloc
           verdict: 'refused',
           code: 'writ-spent',
           message: `change ${item.leaf.seq} repeats change ${twin} of its plan`,
+          retryAt: null,
         };
       }
       once.set(own, item.leaf.seq);
@@ -164,6 +171,8 @@ export function openSpender(database: Database, authority: () => Authority, cloc
       going.push(item);
       return verdict;
     });
+
+    const told = await sayWhen(tx, items, verdicts);
 
     const at = isoTime(clock.now());
     await tx.query(
@@ -210,7 +219,39 @@ export function openSpender(database: Database, authority: () => Authority, cloc
         ],
       );
     }
-    return verdicts;
+    return told;
+  }
+
+  /** For what found the budget empty: when enough of what was spent has left the window. */
+  async function sayWhen(
+    tx: Queryable,
+    items: readonly Spending[],
+    verdicts: readonly SpendVerdict[],
+  ): Promise<readonly SpendVerdict[]> {
+    const empty = (verdict: SpendVerdict) => verdict.verdict === 'refused' && verdict.code === 'budget-empty';
+    if (!verdicts.some(empty)) return verdicts;
+    const { window = 0 } = authority().envelope ?? {};
+    const rows = await tx.query<{ side: Side; subject: string; weight: number; at: Date }>(
+      'select side, subject, weight, at from budget where tenant = $1 and at > $2 order by at',
+      [tenant(), windowStart()],
+    );
+    return verdicts.map((verdict, index) => {
+      const item = items[index];
+      if (verdict.verdict !== 'refused' || !empty(verdict) || !item) return verdict;
+      const spent = rows.filter(({ side }) => side === sideOf(item.leaf));
+      // How many of the oldest have to go: the fewest after which there is room.
+      let [none, enough] = [0, spent.length];
+      if (!fits(authority(), item.leaf, [])) return verdict;
+      while (none < enough) {
+        const middle = (none + enough) >>> 1;
+        if (fits(authority(), item.leaf, spent.slice(middle))) enough = middle;
+        else none = middle + 1;
+      }
+      const last = spent[enough - 1];
+      // Nothing has to go: it is the rest of this very batch that took it.
+      const retryAt = (last === undefined ? clock.now() : last.at.getTime()) + window + 1;
+      return { ...verdict, message: `${verdict.message}: there is room again at ${isoTime(retryAt)}`, retryAt };
+    });
   }
 
   const spend = groupCommit<Spending, SpendVerdict>(
@@ -342,6 +383,7 @@ function again(item: Spending, before: SpentRow): SpendVerdict {
       verdict: 'refused',
       code: 'writ-spent',
       message: `change ${item.leaf.seq} was tried ${before.attempts} times; the limit is ${MAX_ATTEMPTS}: make a new plan`,
+      retryAt: null,
     };
   }
   if (before.state === 'done' && ADDING.has(item.leaf.effect)) {
@@ -351,12 +393,22 @@ function again(item: Spending, before: SpentRow): SpendVerdict {
           verdict: 'refused',
           code: 'writ-spent',
           message: `change ${item.leaf.seq} was done already; a writ is spent once`,
+          retryAt: null,
         };
   }
   // Only what was sent and got no answer: a `reserved` that a crash left may never have been sent.
   const wasLost = before.state === 'lost';
   return { verdict: 'go', attempt: before.attempts + 1, wasLost };
 }
+
+/** Whether there is budget beside what is spent. */
+const fits = (authority: Authority, leaf: Leaf, spent: readonly { subject: string; weight: number }[]): boolean => {
+  const subjects = new Set(spent.map(({ subject }) => subject));
+  const weight = spent.reduce((sum, row) => sum + row.weight, 0);
+  return (
+    overBudget(authority, leaf, { used: { count: spent.length, subjects: subjects.size, weight }, subjects }) === null
+  );
+};
 
 /** Null when there is budget; then it is used up at once, so that the next of the same batch sees it. */
 function overBudget(authority: Authority, leaf: Leaf, { used, subjects }: SideState): SpendVerdict | null {
@@ -366,6 +418,7 @@ function overBudget(authority: Authority, leaf: Leaf, { used, subjects }: SideSt
     verdict: 'refused',
     code: 'budget-empty',
     message: `the automatic envelope allows ${what} ${which} per window; approve the plan to go beyond it, or wait`,
+    retryAt: null,
   });
   if (!bound) return refuse('no');
   const weight = WEIGHT[privilegeOf(authority, tupleOf(leaf))];

@@ -26,6 +26,7 @@ import { readKey } from '../trust/key.ts';
 import { believe, fileMemory } from '../trust/memory.ts';
 import type { Looked, LookOrder } from '../verification/look.ts';
 import { ed25519PublicKey } from '../writ/writ.ts';
+import { greet } from './greet.ts';
 import type { Outside } from './outside.ts';
 import { type Place, placeOf } from './place.ts';
 import { openSequencer } from './sequencer.ts';
@@ -106,19 +107,22 @@ export async function startControl(folder: string, outside: Outside): Promise<Co
   const stopDraining = every(clock, 200, () => void settle().catch(() => undefined));
 
   /* ---- the neighbours ---- */
+  const decisionKey = await readKey(folder, 'decision');
   const observers = new Map<number, (observed: readonly Observed[]) => Promise<void>>();
   let lastObservation = 0;
   const peers = new Map<string, Promise<Peer>>();
   function peerOf(role: 'gateway' | 'verifier' | 'worker'): Promise<Peer> {
     const known = peers.get(role);
     if (known) return known;
-    const connecting = network.connect(place.socket(role), {
+    const answering: Handlers = {
       observed: async (params) => {
         const { id, observed } = params as { id: number; observed: readonly Observed[] };
         await observers.get(id)?.(observed);
         return null;
       },
-    });
+    };
+    const calling = network.connect(place.socket(role), answering);
+    const connecting = role === 'gateway' ? calling.then((peer) => greet(peer, 'control', decisionKey)) : calling;
     peers.set(role, connecting);
     const forget = () => {
       if (peers.get(role) === connecting) peers.delete(role);
@@ -139,7 +143,7 @@ export async function startControl(folder: string, outside: Outside): Promise<Co
     rules: compileRules(inForce.authority),
     decide: decider(policies),
     policyDigest: policies.policyDigest,
-    decisionKey: await readKey(folder, 'decision'),
+    decisionKey,
     verifierKey: ed25519PublicKey(inForce.trustRoot.verifierKey),
     gateway: {
       fetch: (feed) => ask<Fetched>('gateway', 'fetch', { feed }),
@@ -163,7 +167,11 @@ export async function startControl(folder: string, outside: Outside): Promise<Co
     },
     worker: {
       apply: (connector, writ, task: Task) =>
-        ask<{ receipt: Receipt; refusal: string | null }>('worker', 'apply', { connector, writ, task }),
+        ask<{ receipt: Receipt; refusal: string | null; retryAt?: number | null }>('worker', 'apply', {
+          connector,
+          writ,
+          task,
+        }),
       observe: async (connector, onChunk) => {
         const id = ++lastObservation;
         observers.set(id, onChunk);

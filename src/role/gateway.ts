@@ -34,7 +34,8 @@ import type { InForce } from '../trust/force.ts';
 import { publicKeyOf, readKey, readKeyText } from '../trust/key.ts';
 import { believe, databaseMemory } from '../trust/memory.ts';
 import { ed25519PublicKey, rawPublicKey, type Writ } from '../writ/writ.ts';
-import { publishBox, readPublicBox } from './box.ts';
+import { publishBox, readPublicBox, readWorkerKey, vouchForWorker } from './box.ts';
+import { type Caller, openGreeting } from './greet.ts';
 import type { Outside } from './outside.ts';
 import { firstSecretPath, placeOf } from './place.ts';
 import { CATALOGUES } from './protocol.ts';
@@ -186,6 +187,7 @@ export async function startGateway(folder: string, configFolder: string, outside
   let subjects = openSubjects(inForce.authority, snapshots);
   const spender = openSpender(database, authority, clock);
   await publishBox(folder, 'gateway', boxKey, key);
+  await vouchForWorker(folder, key);
   const firstSecrets = openFirstSecrets({
     database,
     authority,
@@ -223,7 +225,10 @@ export async function startGateway(folder: string, configFolder: string, outside
   });
   const tokens = openTokens(clock, random);
 
-  const handlers = (connection: Connection): Handlers => ({
+  /** Control's key is pinned by the trust root; for the worker's this gateway vouches. */
+  const keyOf = async (role: Caller) => (role === 'control' ? decisionKey : readWorkerKey(folder, key));
+
+  const forAnybody: Handlers = {
     ping: () => ({ role: 'gateway', authority: inForce.term.serial }),
     reload: async () => {
       inForce = await readSigned();
@@ -231,6 +236,23 @@ export async function startGateway(folder: string, configFolder: string, outside
       await sayForce();
       return { authority: inForce.term.serial };
     },
+    // To whoever asks: it opens only where the key of the authority's `delivery` is, and is gone when that one says so.
+    firstSecret: async (params) => {
+      const { system, login } = params as { system: string; login: string };
+      return { sealed: await firstSecrets.sealed(system, login) };
+    },
+    delivered: async (params) => {
+      const { system, login, receipt } = params as { system: string; login: string; receipt: string };
+      await firstSecrets.delivered(system, login, receipt);
+      await scribe.write('gateway.delivered', { system }, { login }, { mayWait: false });
+    },
+    budget: async () => ({
+      grants: await spender.used('grants'),
+      removals: await spender.used('removals'),
+      envelope: authority().envelope ?? null,
+    }),
+  };
+  const forControl: Handlers = {
     fetch: async (params) => {
       const { feed } = params as { feed: string };
       const snapshot = await fetchFeed(
@@ -278,6 +300,17 @@ export async function startGateway(folder: string, configFolder: string, outside
       };
     },
     terminated: () => spender.terminated(),
+    cosign: async (params) => {
+      await cosigning;
+      await cosignNow((params as { checkpoint: string }).checkpoint);
+      return null;
+    },
+    prove: async (params) => {
+      const { feed, id, key: record } = params as { feed: string; id: string; key: string };
+      return snapshots.prove(feed, id, record);
+    },
+  };
+  const forWorker = (connection: Connection): Handlers => ({
     token: (params) => {
       const { connector } = params as { connector: string };
       if (!authority().connectors[connector]) throw new Failure('token-refused', `${connector} is not in the register`);
@@ -292,31 +325,16 @@ export async function startGateway(folder: string, configFolder: string, outside
       }
       return gate.pass(connector, writ, shaped.data as Call);
     },
-    // To whoever asks: it opens only where the key of the authority's `delivery` is, and is gone when that one says so.
-    firstSecret: async (params) => {
-      const { system, login } = params as { system: string; login: string };
-      return { sealed: await firstSecrets.sealed(system, login) };
-    },
-    delivered: async (params) => {
-      const { system, login, receipt } = params as { system: string; login: string; receipt: string };
-      await firstSecrets.delivered(system, login, receipt);
-      await scribe.write('gateway.delivered', { system }, { login }, { mayWait: false });
-    },
-    cosign: async (params) => {
-      await cosigning;
-      await cosignNow((params as { checkpoint: string }).checkpoint);
-      return null;
-    },
-    budget: async () => ({
-      grants: await spender.used('grants'),
-      removals: await spender.used('removals'),
-      envelope: authority().envelope ?? null,
-    }),
-    prove: async (params) => {
-      const { feed, id, key: record } = params as { feed: string; id: string; key: string };
-      return snapshots.prove(feed, id, record);
-    },
   });
+  const handlers = (connection: Connection): Handlers => {
+    const greeting = openGreeting(keyOf, random);
+    return {
+      ...forAnybody,
+      ...greeting.handlers,
+      ...greeting.only('control', forControl),
+      ...greeting.only('worker', forWorker(connection)),
+    };
+  };
   const listener = await network.listen(place.socket('gateway'), handlers);
   return {
     async close() {

@@ -8,7 +8,9 @@ import { type PerformCall, probeConfinement, type Runner } from '../connector/co
 import type { Call, Observed, Reply, Task } from '../connector/contract.ts';
 import type { Connection, Handlers, Listener, Peer } from '../connector/pipe.ts';
 import { Failure, hasCode } from '../errors.ts';
+import { readKey } from '../trust/key.ts';
 import { believe, fileMemory } from '../trust/memory.ts';
+import { greet } from './greet.ts';
 import type { Outside } from './outside.ts';
 import { placeOf } from './place.ts';
 
@@ -29,7 +31,9 @@ export async function startWorker(folder: string, outside: Outside): Promise<Lis
 
   function gatewayPeer(): Promise<Peer> {
     if (gateway) return gateway;
-    const connecting = network.connect(place.socket('gateway'));
+    const connecting = Promise.all([network.connect(place.socket('gateway')), readKey(folder, 'worker')]).then(
+      ([peer, key]) => greet(peer, 'worker', key),
+    );
     gateway = connecting;
     const forget = () => {
       if (gateway === connecting) gateway = null;
@@ -48,13 +52,17 @@ export async function startWorker(folder: string, outside: Outside): Promise<Lis
     return token;
   }
 
-  function performAs(connector: string, writ: string | null, refusedWith: (code: string) => void): PerformCall {
+  function performAs(
+    connector: string,
+    writ: string | null,
+    refusedWith: (reply: Extract<Reply, { kind: 'refused' }>) => void,
+  ): PerformCall {
     return async (call: Call): Promise<Reply> => {
       for (let attempt = 0; ; attempt++) {
         try {
           const { token, peer } = await tokenOf(connector);
           const reply = (await peer.request('call', { token, writ, call })) as Reply;
-          if (reply.kind === 'refused') refusedWith(reply.code);
+          if (reply.kind === 'refused') refusedWith(reply);
           return reply;
         } catch (thrown) {
           tokens.delete(connector);
@@ -92,13 +100,14 @@ export async function startWorker(folder: string, outside: Outside): Promise<Lis
     },
     apply: async (params) => {
       const { connector, writ, task } = params as { connector: string; writ: string; task: Task };
-      let refusal: string | null = null;
-      const perform = performAs(connector, writ, (code) => {
-        refusal = code;
+      let refusal: { code: string; retryAt?: number } | null = null;
+      const perform = performAs(connector, writ, (reply) => {
+        refusal = reply;
       });
       const receipt = await runnerOf(connector).apply(targetOf(authority, connector).options, task, perform);
       // A refused read that the connector got round is no refusal of the task.
-      return { receipt, refusal: receipt.outcome === 'refused' ? refusal : null };
+      const { code = null, retryAt = null } = (receipt.outcome === 'refused' ? refusal : null) ?? {};
+      return { receipt, refusal: code, retryAt };
     },
     observe: async (params) => {
       const { connector, id } = params as { connector: string; id: number };

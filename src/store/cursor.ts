@@ -18,13 +18,13 @@ export async function* inBatches<T>(
   // All of the rows will be read: a plan that gives the first of them soon is the wrong one.
   await tx.query('set local cursor_tuple_fraction = 1');
   await tx.query(`declare ${name} no scroll cursor for ${sql}`, params);
-  const fetch = () => tx.query<T>(`fetch ${BATCH} from ${name}`);
-  let next = fetch();
+  const more = () => tx.query<T>(`fetch ${BATCH} from ${name}`);
+  let next = more();
   try {
     for (;;) {
       const rows = await next;
       if (rows.length === 0) return;
-      next = fetch();
+      next = more();
       // Whoever stops here hears of a broken connection from his own next statement.
       next.catch(() => undefined);
       yield rows;

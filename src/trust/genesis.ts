@@ -16,7 +16,7 @@ import { sha256 } from '../canonical.ts';
 import type { Clock, Random } from '../clock.ts';
 import { authorityOf, checkConfig, formatProblem } from '../config.ts';
 import { Failure } from '../errors.ts';
-import { generateBoxKey, signBoxKey } from '../gateway/box.ts';
+import { generateBoxKey, vouchFor } from '../gateway/box.ts';
 import { createSigner, formatVerifier } from '../ledger/note.ts';
 import { rawPublicKey } from '../writ/writ.ts';
 import { AUTHORITY_NAMESPACE, type AuthorityTerm, type SignedAuthority, termText } from './force.ts';
@@ -69,9 +69,13 @@ export async function prepareGenesis(input: {
     await writeKeyText(folder, role === 'gateway' ? 'gatewayBox' : 'verifierBox', privatePem);
     await writeFile(
       join(folder, `${role}.box.pub`),
-      signBoxKey(publicKey, role, role === 'gateway' ? gateway : verifier),
+      vouchFor(publicKey, `${role}.box`, role === 'gateway' ? gateway : verifier),
     );
   }
+  await writeFile(
+    join(folder, 'worker.pub'),
+    vouchFor(rawPublicKey(await makeSigningKey(folder, 'worker')), 'worker', gateway),
+  );
   const document: RosterDocument = {
     v: 1,
     tenant,

@@ -12,6 +12,7 @@ export const KEYS = {
   gatewayBox: 'gateway/box.key',
   verifier: 'verifier/signing.key',
   verifierBox: 'verifier/box.key',
+  worker: 'worker/signing.key',
 } as const;
 export type KeyName = keyof typeof KEYS;
 

@@ -28,6 +28,7 @@ import { checkLedger, type LedgerReport } from '../../src/ledger/check.ts';
 import { readPublicBox } from '../../src/role/box.ts';
 import { type Control, startControl } from '../../src/role/control.ts';
 import { startGateway } from '../../src/role/gateway.ts';
+import { greet } from '../../src/role/greet.ts';
 import { openOutside } from '../../src/role/outside.ts';
 import { type Place, placeOf } from '../../src/role/place.ts';
 import { startVerifier } from '../../src/role/verifier.ts';
@@ -196,7 +197,7 @@ export interface World {
     stop(): Promise<void>;
     start(): Promise<void>;
   };
-  /** A connection of one's own to the gateway's socket. */
+  /** The gateway's socket for whoever holds the keys of control and of the worker. */
   door(): Promise<Peer>;
   readonly crm: {
     lie(lie: keyof typeof LIES | null): Promise<void>;
@@ -405,7 +406,21 @@ export async function startWorld(
       }
       return report as LedgerReport;
     },
-    door: () => connectPipe(place.socket('gateway')),
+    async door() {
+      const [asControl, asWorker] = await Promise.all([
+        greet(await connectPipe(place.socket('gateway')), 'control', keys.decision),
+        greet(await connectPipe(place.socket('gateway')), 'worker', await readKey(folder, 'worker')),
+      ]);
+      return {
+        request: (method, params, signal) =>
+          (method === 'token' || method === 'call' ? asWorker : asControl).request(method, params, signal),
+        closed: asControl.closed,
+        close(reason) {
+          asControl.close(reason);
+          asWorker.close(reason);
+        },
+      };
+    },
     crm: {
       lie,
       state,

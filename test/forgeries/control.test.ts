@@ -5,6 +5,7 @@
  * Each case is an attack; it ends with the refusal's code, and the target, looked at directly, is as it was before.
  * A `test.fails` is an attack that works today: the comment says where the hole is.
  */
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,9 +15,10 @@ import { ROSTER_NAMESPACE, type Roster, type RosterDocument, rosterText } from '
 import { type Signer, signSsh } from '../../src/approval/sshsig.ts';
 import { parseTrustRoot, TRUST_ROOT_NAMESPACE, trustRootFile, trustRootText } from '../../src/approval/trust-root.ts';
 import { digestOf, sha256 } from '../../src/canonical.ts';
-import { systemAmbient, systemRandom } from '../../src/clock.ts';
+import { systemAmbient, systemClock, systemRandom } from '../../src/clock.ts';
 import type { Attributes } from '../../src/connector/contract.ts';
 import { connectPipe, type Handlers, type Listener, listenPipe, type Peer } from '../../src/connector/pipe.ts';
+import type { Failure } from '../../src/errors.ts';
 import { generateBoxKey, openBox } from '../../src/gateway/box.ts';
 import { openDelivery } from '../../src/gateway/first-secret.ts';
 import { accountAttributes } from '../../src/identity/account.ts';
@@ -29,8 +31,11 @@ import { createSigner, parseNote, parseVerifier } from '../../src/ledger/note.ts
 import type { Submission } from '../../src/ledger/scribe.ts';
 import { leafBytes } from '../../src/plan/change.ts';
 import { treeOf } from '../../src/plan/make.ts';
+import { type Caller, greet } from '../../src/role/greet.ts';
 import { AUTHORITY_NAMESPACE, type SignedAuthority } from '../../src/trust/force.ts';
+import { readKey } from '../../src/trust/key.ts';
 import { checkVerification, type Looked } from '../../src/verification/look.ts';
+import { rawPublicKey } from '../../src/writ/writ.ts';
 import { HOUR, JOINER, PEOPLE, type Row, startWorld, type World } from '../company/world.ts';
 import { scratchFolder } from '../scratch.ts';
 import {
@@ -203,6 +208,13 @@ describe('people’s signatures', () => {
   refuses('a request that asks for one person only', 'not-approved', signed({ request: { people: 1 }, by: ['102'] }));
   refuses('a request to another role', 'not-approved', signed({ request: { role: 'owner:102' } }));
   refuses('an expired request', 'not-approved', signed({ request: { expiresAt: Date.now() - 1, createdAt: 1 } }));
+  refuses('a request that ends between its writ’s admission and the call', 'not-approved', async () => {
+    const expiresAt = Date.now() + 3_000;
+    const writ = await signedWrit(world, { wishes: [ADMIN], by: ['102', '103'], roster, request: { expiresAt } });
+    const { id } = (await door.request('admit', { writ })) as { id: string };
+    await systemClock.sleep(expiresAt - Date.now() + 1);
+    return outcome(() => callAs(door, 'crm-grant', id, grant('Admins', 'jo')));
+  });
   refuses('a request of another tenant', 'not-approved', signed({ request: { tenant: 'other' } }));
   refuses('a request of another ledger', 'not-approved', signed({ request: { logOrigin: 'elsewhere' } }));
   refuses('a request under another authority', 'not-approved', signed({ request: { authorityDigest: sha256('x') } }));
@@ -577,6 +589,66 @@ describe('tokens, duties, classification', () => {
     'not-classified',
     under('crm-grant', () => CALL.http('POST', ['Groups'], { displayName: 'Staff' })),
   );
+});
+
+describe('who calls', () => {
+  /** A connection that has shown this key as that role's, or none. */
+  const as = async (method: string, params: object, role?: Caller, key?: KeyObject): Promise<string> => {
+    const path = world.place.socket('gateway');
+    try {
+      const peer = await connectPipe(path);
+      if (role && key) await greet(peer, role, key);
+      try {
+        return await outcome(() => peer.request(method, params));
+      } finally {
+        peer.close();
+      }
+    } catch (thrown) {
+      return (thrown as Failure).code;
+    }
+  };
+  const admitting = () => ({ writ: sealed(world, writBody(world, freeze(world, [MIA()]))) });
+
+  test.each([
+    ['a token', 'token', { connector: 'crm-read' }],
+    ['a read', 'call', { token: 'x', writ: null, call: CALL.http('GET', ['Users']) }],
+  ])('control, with all its keys, for %s', async (_, method, params) => {
+    expect(await as(method, params, 'control', world.keys.decision)).toBe('token-refused');
+    expect(await as(method, params, 'worker', world.keys.decision)).toBe('token-refused');
+    expect(await as(method, params, 'worker', world.keys.log)).toBe('token-refused');
+    expect(await as(method, params)).toBe('token-refused');
+  });
+  test('a worker, with its key, for what is control’s', async () => {
+    const key = await readKey(world.folder, 'worker');
+    for (const [method, params] of [
+      ['admit', admitting()],
+      ['fetch', { feed: 'hr' }],
+      ['own', { writ: 'W', seq: 1 }],
+      ['prove', { feed: 'hr', id: 'x', key: '101' }],
+      ['terminated', {}],
+    ] as const)
+      expect(await as(method, params, 'worker', key), method).toBe('token-refused');
+  });
+  test('a signature over what another connection was asked', async () => {
+    const [one, other] = await Promise.all([0, 1].map(() => connectPipe(world.place.socket('gateway'))));
+    const { nonce } = (await one!.request('challenge', {})) as { nonce: string };
+    const signature = sign(null, Buffer.from(`writgate/greeting/v1\0control\0${nonce}`), world.keys.decision);
+    const greeting = { role: 'control', signature: signature.toString('base64') };
+    expect(await outcome(() => other!.request('greet', greeting))).toBe('token-refused');
+    await one!.request('greet', greeting);
+    for (const peer of [one, other]) peer!.close();
+  });
+  test('a worker’s key of the attacker’s own', async () => {
+    const path = join(world.folder, 'worker.pub');
+    const own = readFileSync(path, 'utf8');
+    const { privateKey } = generateKeyPairSync('ed25519');
+    try {
+      writeFileSync(path, own.replace(/^\S+/, rawPublicKey(privateKey)));
+      expect(await as('token', { connector: 'crm-read' }, 'worker', privateKey)).toBe('authority-invalid');
+    } finally {
+      writeFileSync(path, own);
+    }
+  });
 });
 
 /* ---- what is spent ----------------------------------------------------------------------------------------------------- */

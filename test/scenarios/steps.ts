@@ -4,7 +4,7 @@
  */
 
 import type { LIES } from '../../examples/company/lying-scim.ts';
-import { ask, terminate } from '../../src/control/ask.ts';
+import { ask, reinstate, terminate } from '../../src/control/ask.ts';
 import { showPlans } from '../../src/control/inspect.ts';
 import { HOUR, PEOPLE, type Row, type World } from '../company/world.ts';
 
@@ -142,6 +142,12 @@ const STEPS: readonly (readonly [form: RegExp, act: Act])[] = [
     /^given (\S+) terminates (\S+) ahead of HR$/,
     async (story, by = '', person = '') => {
       await terminate(story.world.control().world, { person: keyOf(person), by: keyOf(by), reason: 'incident' });
+    },
+  ],
+  [
+    /^given (\S+) reinstates (\S+)$/,
+    async (story, by = '', person = '') => {
+      await reinstate(story.world.control().world, { person: keyOf(person), by: keyOf(by), reason: 'a mistake' });
     },
   ],
   [
