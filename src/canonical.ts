@@ -14,6 +14,33 @@ export type Digest = string & { readonly __digest: unique symbol };
 
 /** The canonical text of a value. @throws Failure `canonical-form` with the path of what has none. */
 export function canonical(value: unknown, path = '$'): string {
+  // Of plain data whose keys are in order already, JSON.stringify writes the same bytes several times as fast.
+  if (isOrdered(value)) return JSON.stringify(value);
+  return written(value, path);
+}
+
+/** Whether the value has canonical bytes, and JSON.stringify would write them. */
+function isOrdered(value: unknown): boolean {
+  if (value === null || value === true || value === false) return true;
+  if (typeof value === 'string') return value.isWellFormed();
+  if (typeof value === 'number') return Number.isSafeInteger(value) && !Object.is(value, -0);
+  if (typeof value !== 'object') return false;
+  if (Array.isArray(value)) {
+    // An array with a `toJSON` of its own, or with holes, is not what it looks like.
+    for (let index = 0; index < value.length; index += 1) if (!isOrdered(value[index])) return false;
+    return !('toJSON' in value);
+  }
+  const prototype = Object.getPrototypeOf(value);
+  if ((prototype !== Object.prototype && prototype !== null) || 'toJSON' in value) return false;
+  let last = '';
+  for (const key of Object.keys(value)) {
+    if (key < last || !key.isWellFormed() || !isOrdered((value as Record<string, unknown>)[key])) return false;
+    last = key;
+  }
+  return true;
+}
+
+function written(value: unknown, path: string): string {
   if (value === null || value === true || value === false) return String(value);
   if (typeof value === 'string') {
     if (!value.isWellFormed()) throw new Failure('canonical-form', `${path} holds a lone surrogate`);
@@ -25,7 +52,7 @@ export function canonical(value: unknown, path = '$'): string {
     }
     return String(value);
   }
-  if (Array.isArray(value)) return `[${value.map((item, index) => canonical(item, `${path}[${index}]`)).join(',')}]`;
+  if (Array.isArray(value)) return `[${value.map((item, index) => written(item, `${path}[${index}]`)).join(',')}]`;
   if (typeof value === 'object') {
     const prototype = Object.getPrototypeOf(value);
     if (prototype !== Object.prototype && prototype !== null) {
@@ -35,7 +62,7 @@ export function canonical(value: unknown, path = '$'): string {
     // RFC 8785 section 3.2.3: keys sort by UTF-16 code units, which is what Array.prototype.sort does.
     const members = Object.keys(record)
       .sort()
-      .map((key) => `${canonical(key, path)}:${canonical(record[key], `${path}.${key}`)}`);
+      .map((key) => `${written(key, path)}:${written(record[key], `${path}.${key}`)}`);
     return `{${members.join(',')}}`;
   }
   throw new Failure('canonical-form', `${path} is ${typeof value}`);

@@ -7,10 +7,10 @@ import { advance } from '../advance.ts';
 import { isoTime } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { isProtected } from '../identity/login.ts';
+import { addAsked } from '../plan/diff.ts';
 import { makePlans } from '../plan/make.ts';
-import { readEvidence } from './decide.ts';
-import { storePlans } from './planning.ts';
-import { readChanges } from './rows.ts';
+import { baseOf, nextNumber, recordPlans } from './planning.ts';
+import { changesIn } from './rows.ts';
 import type { Adoptable } from './shown.ts';
 import { draftAdoptions, NO_SHARE, type Unmanaged, unmanagedOn } from './unmanaged.ts';
 import type { World } from './world.ts';
@@ -40,37 +40,24 @@ export async function adopt(
   if (missing !== undefined) throw new Failure('not-found', `${missing} is no unmanaged account on ${system}`);
   if (chosen.length === 0) throw new Failure('not-found', `there is nothing to adopt on ${system}`);
   const numbers = await database.tx(async (tx) => {
-    const evidence = await readEvidence(tx, world);
-    const { next } = await tx.one<{ next: number }>(
-      'select coalesce(max(number), 0)::int + 1 as next from plan where tenant = $1',
-      [authority.tenant],
-    );
-    let number = next;
     const now = clock.now();
-    const plans = makePlans({
+    await addAsked(tx, await draftAdoptions(tx, authority, chosen));
+    const plans = await makePlans(tx, {
       authority,
       roster: world.roster,
-      base: {
-        authorityDigest: world.authorityDigest,
-        snapshots: Object.fromEntries([...evidence].map(([feed, { id }]) => [feed, id])),
-        observedAt: now,
-        policy: world.policyDigest,
-      },
-      drafts: await draftAdoptions(tx, authority, chosen),
-      existing: NO_SHARE,
+      base: await baseOf(tx, world, now),
+      existing: async () => NO_SHARE,
       // To adopt is to give nothing.
-      terminated: new Set(),
+      terminated: [],
       now,
-      numberFor: () => number++,
+      open: [],
+      next: await nextNumber(tx, authority.tenant),
     });
-    return (await storePlans(tx, world, plans, now)).made;
+    return recordPlans(tx, world, plans);
   });
   for (const made of numbers) {
-    for (const stage of ['planned', 'decided']) {
-      await advance(
-        world,
-        (await readChanges(database, authority.tenant, made)).filter((change) => change.stage === stage),
-      );
+    for (const stage of ['planned', 'decided'] as const) {
+      for await (const changes of changesIn(database, authority.tenant, made, stage)) await advance(world, changes);
     }
   }
   return numbers;

@@ -303,6 +303,15 @@ interface Logged {
 
 const short = (digest: string): string => `${digest.slice(0, 8)}…`;
 
+function lineIn(world: World, feed: string, snapshot: string, key: string): number | null {
+  const rows = world.gateway.rows(feed, snapshot);
+  try {
+    return rows.lineOf(key);
+  } finally {
+    rows.close();
+  }
+}
+
 /** From the raw source line to the read-back, each station with its place in the ledger. */
 export async function trace(world: World, text: string): Promise<Trace> {
   const { database, authority } = world;
@@ -345,15 +354,12 @@ export async function trace(world: World, text: string): Promise<Trace> {
       leaf.subject.feed,
       id,
     ]);
-    const record = await database.maybe<{ line: number; state: string }>(
-      'select line, state from affiliation where tenant = $1 and feed = $2 and key = $3',
-      [tenant, leaf.subject.feed, leaf.subject.key],
-    );
     const attested = await database.maybe<{ index: number }>(
       `select index from ledger_entry where tenant = $1 and kind = 'gateway.snapshot' and refs @> jsonb_build_object('snapshot', $2::text) limit 1`,
       [tenant, id],
     );
-    const where = record && record.state !== 'left' ? `line ${record.line}` : 'not in the snapshot';
+    const line = snapshot ? lineIn(world, leaf.subject.feed, id, leaf.subject.key) : null;
+    const where = line === null ? 'not in the snapshot' : `line ${line}`;
     const age = snapshot?.as_of
       ? `as of ${isoTime(snapshot.as_of.getTime()).slice(0, 16)}, ${snapshot.as_of_kind}`
       : 'of unknown age';
@@ -452,10 +458,10 @@ export async function showPerson(world: World, text: string): Promise<PersonShow
     approved: string[] | null;
   }>(
     `select h.system, h.login, h.entitlement, h.observed_at,
-            (select array_agg(k.kind || ' ' || k.ref order by k.kind, k.ref) from cause k
+            (select array_agg(k.kind || ' ' || k.ref order by k.kind, k.ref) from every_cause k
               where k.tenant = h.tenant and k.person = a.person and k.entitlement = h.entitlement
                 and (k.ends_at is null or k.ends_at > $3)) as causes,
-            (select case when bool_or(k.ends_at is null) then null else max(k.ends_at) end from cause k
+            (select case when bool_or(k.ends_at is null) then null else max(k.ends_at) end from every_cause k
               where k.tenant = h.tenant and k.person = a.person and k.entitlement = h.entitlement) as until,
             c.plan, c.seq,
             (select array_agg(distinct s.person) from approval s where s.tenant = h.tenant and s.plan = c.plan and s.verdict = 'approve') as approved

@@ -6,25 +6,23 @@
  */
 
 import { advance } from '../advance.ts';
-import type { Authority } from '../authority/authority.ts';
-import { canonical, type Digest } from '../canonical.ts';
+import { canonical } from '../canonical.ts';
 import { type Instant, isoTime, MAX_SKEW_MS } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { connectorFor } from '../gateway/scope.ts';
-import { copyLine, type Ingested, ingest, type Settled, settlePersons } from '../identity/ingest.ts';
+import { type Ingested, ingest, type Settled, settlePersons } from '../identity/ingest.ts';
 import { dateOf } from '../identity/lifecycle.ts';
-import { isProtected } from '../identity/login.ts';
 import { type ObservedCounts, observe } from '../identity/observe.ts';
-import { leafBytes, parseLeaf, tupleOf } from '../plan/change.ts';
-import { diff } from '../plan/diff.ts';
-import { type Draft, draft, type LeftAlone, makePlans, type Plan } from '../plan/make.ts';
+import { addAsked, clearUp, diff } from '../plan/diff.ts';
+import { giveLogins, type LeftAlone } from '../plan/logins.ts';
+import { type Making, makePlans, type OpenPlan, type Plan } from '../plan/make.ts';
+import { passOver } from '../plan/moving.ts';
 import type { Queryable } from '../store/database.ts';
 import { storedJson } from '../store/text.ts';
-import { tupleKey } from '../writ/tuple.ts';
 import { endTerminations } from './ask.ts';
 import { readEvidence } from './decide.ts';
-import { closePlans, readChanges } from './rows.ts';
-import { NO_SHARE, propose } from './unmanaged.ts';
+import { changesIn, closePlans } from './rows.ts';
+import { NO_SHARE, type Proposals, propose } from './unmanaged.ts';
 import type { Fetched, Rows, World } from './world.ts';
 
 export interface FeedReport {
@@ -83,7 +81,7 @@ export async function plan(world: World, options: { progress: Progress }): Promi
   options.progress('reading feeds and targets');
   const [fetched, observed] = await Promise.all([
     timed('feeds', () => Promise.all(Object.keys(authority.feeds).map((feed) => world.gateway.fetch(feed)))),
-    timed('targets', () => Promise.all(Object.keys(authority.targets).map((system) => readTarget(world, system)))),
+    timed('targets', () => readTargets(world)),
   ]);
 
   options.progress('mapping and correlating');
@@ -102,7 +100,7 @@ export async function plan(world: World, options: { progress: Progress }): Promi
   );
 
   options.progress('comparing');
-  const terminated = new Set(await world.gateway.terminated());
+  const terminated = await world.gateway.terminated();
   const result = await timed('plan', () =>
     database.tx(async (tx) => {
       // One planning at a time: two would number, supersede and choose logins against each other.
@@ -114,72 +112,44 @@ export async function plan(world: World, options: { progress: Progress }): Promi
         throw new Failure('already-running', 'another planning is under way; its plans will be there in a moment');
       const systems = observed.filter(({ counts }) => counts !== null).map(({ system }) => system);
       const now = clock.now();
-      const differences = await diff(tx, authority, systems, now);
-      const { drafts: all, leftAlone } = draft(differences, world.rules, await loginsOf(tx, authority));
-      const proposed = await propose(tx, world, systems);
+      const found = await diff(tx, authority, systems, now);
+      const leftAlone = await giveLogins(tx, authority, world.rules);
       // What is on its way, or was claimed and not proven, is carried on by its own plan.
-      const moving = await underWay(tx, tenant);
-      const isNew = (item: Draft) => !moving.has(tupleKey(tupleOf({ ...item, seq: 0, after: [], waitsFor: [] })));
-      const existing = await tx.one<{ things: number }>(
-        `select ((select count(*) from account where tenant = $1 and management = 'managed' and state = 'active')
-               + (select count(*) from held h join account a using (tenant, system, login)
-                   where h.tenant = $1 and a.management = 'managed'))::int as things`,
-        [tenant],
-      );
-      const evidence = await readEvidence(tx, world);
-      const { next } = await tx.one<{ next: number }>(
-        'select coalesce(max(number), 0)::int + 1 as next from plan where tenant = $1',
-        [tenant],
-      );
-      let number = next;
-      // What has come to its end is no open plan that a new one could be equal to.
-      await closePlans(tx, tenant);
-      const open = await tx.query<{ number: number; content: string }>(
-        `select number, content from plan where tenant = $1 and state in ('open', 'refused')`,
-        [tenant],
-      );
-      const known = new Map(open.map((row) => [row.content, row.number]));
-      const inputs = {
+      await passOver(tx, tenant);
+      const proposed = await propose(tx, world, systems);
+      const making = {
         authority,
         roster: world.roster,
-        base: {
-          authorityDigest: world.authorityDigest,
-          snapshots: Object.fromEntries([...evidence].map(([feed, { id }]) => [feed, id])),
-          observedAt: startedAt,
-          policy: world.policyDigest,
-        },
+        base: await baseOf(tx, world, startedAt),
         terminated,
         now,
-        numberFor: (content: Digest) => known.get(content) ?? number++,
       };
-      const plans = [
-        ...makePlans({ ...inputs, drafts: all.filter(isNew), existing }),
-        ...makePlans({ ...inputs, drafts: proposed.reverts.filter(isNew), existing: proposed.existing }),
-      ];
-      const replaced = await replace(tx, world, plans, systems, now);
-      // To adopt is to give nothing.
-      const adoptions = makePlans({
-        ...inputs,
-        terminated: new Set(),
-        drafts: proposed.adoptions,
-        existing: NO_SHARE,
-      });
-      const { made } = await storePlans(tx, world, adoptions, now);
-      return { ...replaced, made: [...replaced.made, ...made], leftAlone: [...leftAlone, ...proposed.leftAlone] };
+      const replaced = await replace(tx, world, making, proposed, systems);
+      const made = [...replaced.made];
+      if (proposed.adoptions.length > 0) {
+        await addAsked(tx, proposed.adoptions);
+        const adoptions = await makePlans(tx, {
+          ...making,
+          // To adopt is to give nothing.
+          terminated: [],
+          existing: async () => NO_SHARE,
+          open: [],
+          next: await nextNumber(tx, tenant),
+        });
+        made.push(...(await recordPlans(tx, world, adoptions)));
+      }
+      return { ...replaced, made, leftAlone: [...leftAlone, ...proposed.leftAlone], found };
     }),
   );
+
+  await clearUp(database, result.found);
 
   options.progress('deciding');
   await timed('decide', async () => {
     for (const made of result.made) {
-      await advance(
-        world,
-        (await readChanges(database, tenant, made)).filter(({ stage }) => stage === 'planned'),
-      );
-      await advance(
-        world,
-        (await readChanges(database, tenant, made)).filter(({ stage }) => stage === 'decided'),
-      );
+      for (const stage of ['planned', 'decided'] as const) {
+        for await (const changes of changesIn(database, tenant, made, stage)) await advance(world, changes);
+      }
     }
   });
   const names = (ids: readonly string[]) => namesOf(database, tenant, ids);
@@ -202,18 +172,28 @@ export async function plan(world: World, options: { progress: Progress }): Promi
   return report;
 }
 
+/** What is read streams into the database, so that each target holds one of our connections until it is read. */
+const READ_AT_ONCE = 4;
+
+async function readTargets(world: World): Promise<readonly TargetReport[]> {
+  const reports = new Map<string, TargetReport>();
+  const systems = Object.keys(world.authority.targets);
+  const waiting = [...systems];
+  const lane = async () => {
+    for (let system = waiting.shift(); system !== undefined; system = waiting.shift()) {
+      reports.set(system, await readTarget(world, system));
+    }
+  };
+  await Promise.all(Array.from({ length: READ_AT_ONCE }, lane));
+  return systems.flatMap((system) => reports.get(system) ?? []);
+}
+
 async function readTarget(world: World, system: string): Promise<TargetReport> {
   const reader = connectorFor(world.authority, system, 'read');
   if (!reader) return { system, counts: null, why: 'no connector may read it' };
   try {
-    const chunks: Parameters<Parameters<World['worker']['observe']>[1]>[0][] = [];
-    await world.worker.observe(reader.name, async (chunk) => {
-      chunks.push(chunk);
-    });
     const counts = await world.database.tx((tx) =>
-      observe(tx, world.authority, system, world.clock.now(), async (onChunk) => {
-        for (const chunk of chunks) await onChunk(chunk);
-      }),
+      observe(tx, world.authority, system, world.clock.now(), (onChunk) => world.worker.observe(reader.name, onChunk)),
     );
     return { system, counts, why: null };
   } catch (thrown) {
@@ -267,7 +247,6 @@ async function takeIn(
       today,
       world.clock.now(),
     );
-    await tx.query('drop table if exists arrived');
   }
   rows.close();
   return {
@@ -298,44 +277,19 @@ async function noteAuthority(tx: Queryable, world: World): Promise<boolean> {
   return rows.length > 0;
 }
 
-export async function loginsOf(tx: Queryable, authority: Authority) {
-  const { tenant } = authority;
-  const owned = await tx.query<{ system: string; login: string; person: string }>(
-    `select system, login, person from login where tenant = $1
-     union select system, login, person from account where tenant = $1 and person is not null`,
-    [tenant],
-  );
-  const accounts = await tx.query<{ system: string; login: string; management: string }>(
-    `select system, login, management from account where tenant = $1 and management <> 'managed'`,
-    [tenant],
-  );
-  const byPerson = new Map(owned.map(({ system, login, person }) => [`${system} ${person}`, login]));
-  const holders = new Set(owned.map(({ system, login }) => `${system} ${login}`));
-  const others = new Map(accounts.map(({ system, login, management }) => [`${system} ${login}`, management]));
-  return {
-    held: (system: string, person: string) => byPerson.get(`${system} ${person}`) ?? null,
-    taken: (system: string, login: string) => holders.has(`${system} ${login}`),
-    unmanaged: (system: string, login: string) => others.get(`${system} ${login}`) === 'unmanaged',
-    protected: (system: string, login: string) => {
-      const target = authority.targets[system];
-      return target === undefined || isProtected(target, login) || others.get(`${system} ${login}`) === 'protected';
-    },
-  };
-}
-
-async function underWay(tx: Queryable, tenant: string): Promise<ReadonlySet<string>> {
-  const rows = await tx.query<{ leaf: string }>(
-    `select leaf from change where tenant = $1 and stage in ('permitted', 'applied', 'inconclusive', 'contradicted')`,
-    [tenant],
-  );
-  return new Set(rows.map(({ leaf }) => tupleKey(tupleOf(parseLeaf(leaf)))));
-}
-
 /** Stores what is new, keeps what still says the same, and supersedes what a newer plan takes the place of. */
-async function replace(tx: Queryable, world: World, plans: readonly Plan[], systems: readonly string[], now: Instant) {
+async function replace(
+  tx: Queryable,
+  world: World,
+  making: Omit<Making, 'existing' | 'open' | 'next'>,
+  { reverts, existing }: Proposals,
+  systems: readonly string[],
+) {
   const { tenant } = world.authority;
-  const open = await tx.query<{ number: number; content: string; state: string }>(
-    `select number, content, state from plan p
+  // What has come to its end is no open plan that a new one could be equal to.
+  await closePlans(tx, tenant);
+  const open = await tx.query<OpenPlan>(
+    `select number, content, risk, size from plan p
       where tenant = $1 and state in ('open', 'refused')
         -- An adoption is no difference between desired and observed, so no planning takes its place.
         and not exists (select 1 from change c where c.tenant = p.tenant and c.plan = p.number and c.effect = 'adopt')
@@ -343,15 +297,28 @@ async function replace(tx: Queryable, world: World, plans: readonly Plan[], syst
         and not exists (select 1 from change c where c.tenant = p.tenant and c.plan = p.number and c.system <> all($2))`,
     [tenant, systems],
   );
-  const wanted = new Map(plans.map((item) => [item.content as string, item]));
+  const next = () => nextNumber(tx, tenant);
+  const plans = [
+    ...(await makePlans(tx, {
+      ...making,
+      existing: () => existingThings(tx, tenant),
+      open,
+      next: await next(),
+    })),
+  ];
+  if (reverts.length > 0) {
+    await addAsked(tx, reverts);
+    await passOver(tx, tenant);
+    plans.push(...(await makePlans(tx, { ...making, existing: async () => existing, open, next: await next() })));
+  }
+  const wanted = new Set<string>(plans.map(({ content }) => content));
   const kept = open.filter(({ content }) => wanted.has(content)).map(({ number }) => number);
-  const keptContents = new Set(open.filter(({ number }) => kept.includes(number)).map(({ content }) => content));
   const gone = open.filter(({ content }) => !wanted.has(content)).map(({ number }) => number);
   // What has a writ already, or was claimed and not proven, goes on; only what did not start is replaced.
   await tx.query(
     `update change set stage = 'superseded', updated_at = $3 where tenant = $1 and plan = any($2)
         and stage in ('planned', 'decided', 'approved', 'held', 'waiting', 'denied', 'refused')`,
-    [tenant, gone, isoTime(now)],
+    [tenant, gone, isoTime(making.now)],
   );
   await tx.query(
     `update plan p set state = 'superseded' where tenant = $1 and number = any($2)
@@ -359,73 +326,48 @@ async function replace(tx: Queryable, world: World, plans: readonly Plan[], syst
                            and c.stage in ('permitted', 'applied', 'inconclusive', 'contradicted', 'verified'))`,
     [tenant, gone],
   );
-  const { made } = await storePlans(
-    tx,
-    world,
-    plans.filter(({ content }) => !keptContents.has(content)),
-    now,
-  );
-  return { made, kept, superseded: gone };
+  return { made: await recordPlans(tx, world, plans), kept, superseded: gone };
 }
 
-export async function storePlans(tx: Queryable, world: World, plans: readonly Plan[], now: Instant) {
-  const { tenant } = world.authority;
-  for (const item of plans) {
-    await tx.query(
-      `insert into plan (tenant, number, risk, digest, content, header, size, state, role, people, critique, refusal, created_at)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-      [
-        tenant,
-        item.number,
-        item.header.risk,
-        item.digest,
-        item.content,
-        canonical(item.header),
-        item.leaves.length,
-        item.findings.length > 0 ? 'refused' : 'open',
-        item.header.role,
-        item.people,
-        JSON.stringify(item.critique),
-        item.findings.length > 0 ? JSON.stringify(item.findings) : null,
-        isoTime(now),
-      ],
-    );
-    const at = isoTime(now);
-    const array = (numbers: readonly number[]) => `{${numbers.join(',')}}`;
-    await tx.copyIn(
-      `copy change (tenant, plan, seq, leaf, system, login, effect, entitlement, person, cause, stage, after, waits, next_at, updated_at) from stdin`,
-      (function* () {
-        for (const leaf of item.leaves) {
-          yield copyLine(
-            tenant,
-            item.number,
-            leaf.seq,
-            leafBytes(leaf),
-            leaf.system,
-            leaf.object,
-            leaf.effect,
-            leaf.entitlement,
-            leaf.person,
-            leaf.cause,
-            // A plan that refused itself goes nowhere, and so does nothing in it.
-            item.findings.length > 0 ? 'refused' : 'planned',
-            array(leaf.after),
-            array(leaf.waitsFor.map((name) => Number(name.slice(1)))),
-            at,
-            at,
-          );
-        }
-      })(),
-    );
+/** What a plan that is made now is made from. */
+export async function baseOf(tx: Queryable, world: World, observedAt: Instant) {
+  const evidence = await readEvidence(tx, world);
+  return {
+    authorityDigest: world.authorityDigest,
+    snapshots: Object.fromEntries([...evidence].map(([feed, { id }]) => [feed, id])),
+    observedAt,
+    policy: world.policyDigest,
+  };
+}
+
+export async function nextNumber(tx: Queryable, tenant: string): Promise<number> {
+  const sql = 'select coalesce(max(number), 0)::int + 1 as next from plan where tenant = $1';
+  return (await tx.one<{ next: number }>(sql, [tenant])).next;
+}
+
+const existingThings = (tx: Queryable, tenant: string) =>
+  tx.one<{ things: number }>(
+    `select ((select count(*) from account where tenant = $1 and management = 'managed' and state = 'active')
+           + (select count(*) from held h join account a using (tenant, system, login)
+               where h.tenant = $1 and a.management = 'managed'))::int as things`,
+    [tenant],
+  );
+
+/** Writes the plans that were made into the ledger. @returns their numbers */
+export async function recordPlans(tx: Queryable, world: World, plans: readonly Plan[]): Promise<readonly number[]> {
+  const made: number[] = [];
+  for (const { number, made: plan } of plans) {
+    if (plan === null) continue;
+    made.push(number);
     await world.record(tx, [
       {
-        kind: item.findings.length > 0 ? 'plan.refused' : 'plan.made',
-        refs: { plan: item.header.plan },
-        body: { header: item.header, digest: item.digest, findings: item.findings, critique: item.critique },
+        kind: plan.findings.length > 0 ? 'plan.refused' : 'plan.made',
+        refs: { plan: plan.header.plan },
+        body: { header: plan.header, digest: plan.digest, findings: plan.findings, critique: plan.critique },
       },
     ]);
   }
-  return { made: plans.map(({ number }) => number) };
+  return made;
 }
 
 async function namesOf(db: Queryable, tenant: string, ids: readonly string[]): Promise<readonly string[]> {

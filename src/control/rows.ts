@@ -85,6 +85,28 @@ export async function readChanges(db: Queryable, tenant: string, plan: number): 
   return rows.map(toChange);
 }
 
+/** Changes read at a time. */
+const PAGE = 2_000;
+
+/** Those of a plan that are in a stage, some thousands at a time. Each is met once, also when it moves meanwhile. */
+export async function* changesIn(
+  db: Queryable,
+  tenant: string,
+  plan: number,
+  stage: Stage,
+): AsyncGenerator<readonly ChangeRow[]> {
+  for (let after = 0; ; ) {
+    const rows = await db.query<StoredChange>(
+      `select plan, seq, leaf, stage, writ, attempt from change
+        where tenant = $1 and plan = $2 and seq > $3 and stage = $4 order by seq limit ${PAGE}`,
+      [tenant, plan, after, stage],
+    );
+    if (rows.length === 0) return;
+    yield rows.map(toChange);
+    after = rows.at(-1)!.seq;
+  }
+}
+
 /** What a plan froze: its leaves never change, so that those of the last few plans are kept. */
 const frozen = new Map<string, { readonly leaves: readonly Leaf[]; readonly tree: Tree }>();
 const FROZEN_KEPT = 8;

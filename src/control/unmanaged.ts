@@ -9,8 +9,9 @@ import { correlateAccounts } from '../identity/correlate.ts';
 import type { PersonAttributes, State } from '../identity/lifecycle.ts';
 import { isProtected, isSystemLogin } from '../identity/login.ts';
 import type { Rules } from '../identity/rules.ts';
+import type { Draft } from '../plan/diff.ts';
 import type { Existing } from '../plan/limits.ts';
-import type { Draft, LeftAlone } from '../plan/make.ts';
+import type { LeftAlone } from '../plan/logins.ts';
 import type { Queryable } from '../store/database.ts';
 import type { Adoptable } from './shown.ts';
 

@@ -34,6 +34,8 @@ export interface Fetched {
 export interface Rows {
   readonly quarantined: readonly { readonly key: string | null; readonly line: number; readonly reason: string }[];
   records(): AsyncIterable<readonly { readonly line: number; readonly text: string }[]>;
+  /** The physical line of the raw payload on which an accepted record of this key stands, or null. */
+  lineOf(key: string): number | null;
   close(): void;
 }
 

@@ -5,7 +5,9 @@
 import type { Authority } from '../authority/authority.ts';
 import { sha256 } from '../canonical.ts';
 import { type Instant, isoTime } from '../clock.ts';
+import { inBatches } from '../store/cursor.ts';
 import type { Queryable } from '../store/database.ts';
+import { readAnswers } from './answers.ts';
 import { isWorking, type PersonAttributes, type State } from './lifecycle.ts';
 import type { Row } from './mapping.ts';
 import type { Rules } from './rules.ts';
@@ -28,37 +30,35 @@ export interface Ingested {
 }
 
 /** A field of COPY's text format: backslash, tab and line ends are escaped, null is \N. */
-export const copyField = (value: string | number | null): string =>
-  value === null
-    ? '\\N'
-    : typeof value === 'number'
-      ? String(value)
-      : value.replace(/[\\\t\n\r]/g, (char) => ({ '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' })[char] ?? char);
+export function copyField(value: string | number | null): string {
+  if (value === null) return '\\N';
+  if (typeof value === 'number') return String(value);
+  // Looking for four characters one by one takes a quarter of one search for any of them.
+  if (!value.includes('\\') && !value.includes('\t') && !value.includes('\n') && !value.includes('\r')) return value;
+  return value.replace(
+    /[\\\t\n\r]/g,
+    (char) => ({ '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' })[char] ?? char,
+  );
+}
 
-export const copyLine = (...fields: readonly (string | number | null)[]): string =>
-  `${fields.map(copyField).join('\t')}\n`;
+export function copyLine(...fields: readonly (string | number | null)[]): string {
+  let line = copyField(fields[0] ?? null);
+  for (let index = 1; index < fields.length; index += 1) line += `\t${copyField(fields[index] ?? null)}`;
+  return `${line}\n`;
+}
 
 /** From so many rows on a statistic that is behind them makes the planner choose a nested loop, which is quadratic. */
 const MANY = 1_000;
 /** Costs some tens of milliseconds whatever the size, which a delta of a few people need not pay. */
-async function analyse(tx: Queryable, table: 'affiliation' | 'person' | 'cause', written: number): Promise<void> {
+async function analyse(tx: Queryable, table: 'affiliation' | 'person', written: number): Promise<void> {
   if (written >= MANY) await tx.query(`analyze ${table}`);
 }
 
-/** Joins small lines into chunks, because a COPY of a million one-line buffers is slow. */
-async function* inChunks(lines: AsyncIterable<string>): AsyncGenerator<string> {
-  let chunk = '';
-  for await (const line of lines) {
-    chunk += line;
-    if (chunk.length > 262_144) {
-      yield chunk;
-      chunk = '';
-    }
-  }
-  if (chunk !== '') yield chunk;
-}
+/** Characters of a COPY sent at a time: enough to cost little, and little enough that the database works while we do. */
+export const CHUNK = 65_536;
 
 /**
+ * @param tx holds the lock of this tenant's identities
  * @param today `YYYY-MM-DD`
  */
 export async function ingest(
@@ -75,115 +75,150 @@ export async function ingest(
   const keyColumn = feed.contract.key;
   let read = 0;
   const quarantined = [...arrived.quarantined];
+  const answers = await readAnswers(tx, tenant);
 
+  // `birthright` is for who turns out to be a new person; of the others, `settlePersons` asks the rules.
   await tx.query(`create temporary table arrived (
     key text not null, line integer not null, row_digest text not null, state text not null, state_until date,
-    attributes jsonb not null, quarantine text) on commit drop`);
+    attributes jsonb not null, birthright integer, quarantine text) on commit drop`);
   await tx.copyIn(
-    'copy arrived (key, line, row_digest, state, state_until, attributes, quarantine) from stdin',
-    inChunks(lines()),
+    'copy arrived (key, line, row_digest, state, state_until, attributes, birthright, quarantine) from stdin',
+    lines(),
   );
   async function* lines(): AsyncGenerator<string> {
+    let chunk = '';
     for await (const records of arrived.records()) {
       for (const { line, text } of records) {
+        if (chunk.length > CHUNK) {
+          yield chunk;
+          chunk = '';
+        }
         read++;
         const row = JSON.parse(text) as Row;
         const key = row[keyColumn] ?? '';
         const assessed = rules.assess(arrived.feed, row, today);
         if (assessed.ok) {
           const { state, stateUntil, attributes } = assessed;
-          yield copyLine(key, line, sha256(text), state, stateUntil, JSON.stringify(attributes), null);
+          const desired = rules.birthright(state, attributes);
+          const birthright = desired.ok ? answers.numberOf(desired.desired) : null;
+          chunk += copyLine(key, line, sha256(text), state, stateUntil, JSON.stringify(attributes), birthright, null);
         } else {
           quarantined.push({ key, line, reason: assessed.why });
-          yield copyLine(key, line, sha256(text), 'left', null, '{}', assessed.why);
+          chunk += copyLine(key, line, sha256(text), 'left', null, '{}', null, assessed.why);
         }
       }
     }
-    for (const { key, line, reason } of arrived.quarantined) {
-      if (key !== null) yield copyLine(key, line, '', 'left', null, '{}', reason);
-    }
+    // Several records under one key are set aside once. None of them is among the accepted.
+    const aside = new Map(arrived.quarantined.flatMap((record) => (record.key === null ? [] : [[record.key, record]])));
+    for (const [key, { line, reason }] of aside) chunk += copyLine(key, line, '', 'left', null, '{}', null, reason);
+    if (chunk !== '') yield chunk;
   }
-  // A duplicated key is quarantined once, whichever of its records came first.
-  await tx.query(`delete from arrived a using arrived b where a.key = b.key and a.ctid > b.ctid`);
-  await tx.query('create unique index on arrived (key)');
+  await answers.save(tx);
   await tx.query('analyze arrived');
-
-  const [changed] = await tx.query<{ count: number }>(
-    `with merged as (
-       insert into affiliation (tenant, feed, key, snapshot, line, row_digest, state, state_until, attributes, quarantine)
-       select $1, $2, key, $3, line, row_digest, state, state_until, attributes, quarantine from arrived
-       on conflict (tenant, feed, key) do update
-         set snapshot = excluded.snapshot, line = excluded.line,
-             quarantine = excluded.quarantine,
-             -- A quarantined record keeps what was last believed; its person is frozen.
-             row_digest = case when excluded.quarantine is null then excluded.row_digest else affiliation.row_digest end,
-             state = case when excluded.quarantine is null then excluded.state else affiliation.state end,
-             state_until = case when excluded.quarantine is null then excluded.state_until else affiliation.state_until end,
-             attributes = case when excluded.quarantine is null then excluded.attributes else affiliation.attributes end
-         where affiliation.row_digest is distinct from excluded.row_digest
-            or affiliation.state is distinct from excluded.state
-            or affiliation.attributes is distinct from excluded.attributes
-            or affiliation.quarantine is distinct from excluded.quarantine
-            or affiliation.line is distinct from excluded.line
-       returning 1)
-     select count(*)::int as count from merged`,
-    [tenant, arrived.feed, arrived.id],
-  );
-  await analyse(tx, 'affiliation', changed?.count ?? 0);
+  const joined = await correlate(tx, authority, arrived.feed, now);
+  const changed = await merge(tx, tenant, arrived);
+  await analyse(tx, 'affiliation', changed);
 
   let left = 0;
   // With a record in it that nobody can tell whose it is, nobody can tell who is missing either.
   const whole = arrived.quarantined.every(({ key }) => key !== null);
   if (whole && feed.contract.mode === 'full' && feed.absent === 'leaver') {
-    const gone = await tx.query<{ key: string }>(
-      `update affiliation set state = 'left', state_until = null, quarantine = null
-        where tenant = $1 and feed = $2 and state <> 'left'
-          and not exists (select 1 from arrived where arrived.key = affiliation.key)
-       returning key`,
+    const gone = await tx.one<{ count: number }>(
+      `with gone as (
+         update affiliation set state = 'left', state_until = null, quarantine = null
+          where tenant = $1 and feed = $2 and state <> 'left'
+            and not exists (select 1 from arrived where arrived.key = affiliation.key)
+         returning 1)
+       select count(*)::int as count from gone`,
       [tenant, arrived.feed],
     );
-    left = gone.length;
+    left = gone.count;
   }
-  const joined = await correlate(tx, authority, arrived.feed, now);
-  return { read, changed: changed?.count ?? 0, joined, left, quarantined };
+  await tx.query('drop table arrived, newcomer');
+  return { read, changed, joined, left, quarantined };
 }
 
 /**
- * Gives each new affiliation its person: the first declared rule with exactly one match wins; two are a quarantine with
- * both shown, never a guess. Who matches nobody is a new person.
+ * Gives each record without a person his person: the first declared rule with exactly one match wins; two are a
+ * quarantine with both shown, never a guess. Who matches nobody is a new person. Leaves the answers in `newcomer`.
+ * @returns how many new persons there are
  */
 async function correlate(tx: Queryable, authority: Authority, feed: string, now: Instant): Promise<number> {
   const { tenant } = authority;
-  for (const attribute of authority.correlate) {
+  await tx.query(
+    `create temporary table newcomer on commit drop as
+     select r.key, null::text as person, null::text as quarantine, false as made
+       from arrived r left join affiliation a on a.tenant = $1 and a.feed = $2 and a.key = r.key
+      where a.person is null and r.quarantine is null`,
+    [tenant, feed],
+  );
+  await tx.query('analyze newcomer');
+  const known = await tx.one<{ newcomers: boolean; persons: boolean }>(
+    `select exists (select 1 from newcomer) as newcomers, exists (select 1 from person where tenant = $1) as persons`,
+    [tenant],
+  );
+  if (!known.newcomers) return 0;
+  for (const attribute of known.persons ? authority.correlate : []) {
     await tx.query(
       `with candidate as (
-         select a.key, count(distinct p.id) as people, min(p.id) as person, string_agg(distinct p.id, ', ') as listed
-           from affiliation a
-           join person p on p.tenant = a.tenant and p.attributes ->> $3 = a.attributes ->> $3
-          where a.tenant = $1 and a.feed = $2 and a.person is null and a.quarantine is null and a.attributes ->> $3 <> ''
-          group by a.key)
-       update affiliation a
+         select n.key, count(distinct p.id) as people, min(p.id) as person, string_agg(distinct p.id, ', ') as listed
+           from newcomer n join arrived r using (key)
+           join person p on p.tenant = $1 and p.attributes ->> $2 = r.attributes ->> $2
+          where n.person is null and n.quarantine is null and r.attributes ->> $2 <> ''
+          group by n.key)
+       update newcomer n
           set person = case when c.people = 1 then c.person end,
-              quarantine = case when c.people > 1 then 'more than one person has this ' || $3 || ': ' || c.listed end
+              quarantine = case when c.people > 1 then 'more than one person has this ' || $2 || ': ' || c.listed end
          from candidate c
-        where a.tenant = $1 and a.feed = $2 and a.key = c.key`,
-      [tenant, feed, attribute],
+        where n.key = c.key`,
+      [tenant, attribute],
     );
   }
-  const created = await tx.query<{ id: string }>(
-    `with fresh as (
-       select key, 'p' || nextval('person_number') as id, state, attributes
-         from affiliation where tenant = $1 and feed = $2 and person is null and quarantine is null),
-     made as (
-       insert into person (tenant, id, state, attributes, created_at) select $1, id, state, attributes, $3 from fresh)
-     update affiliation a set person = fresh.id from fresh where a.tenant = $1 and a.feed = $2 and a.key = fresh.key
-     returning fresh.id`,
-    [tenant, feed, isoTime(now)],
+  await tx.query(
+    `update newcomer set person = 'p' || nextval('person_number'), made = true where person is null and quarantine is null`,
   );
-  await analyse(tx, 'person', created.length);
-  // Whose person was null a moment ago has one now.
-  await analyse(tx, 'affiliation', created.length);
-  return created.length;
+  const { count } = await tx.one<{ count: number }>(
+    `with made as (
+       insert into person (tenant, id, state, attributes, birthright, created_at)
+       select $1, n.person, r.state, r.attributes, r.birthright, $2 from arrived r join newcomer n using (key) where n.made
+       returning 1)
+     select count(*)::int as count from made`,
+    [tenant, isoTime(now)],
+  );
+  await analyse(tx, 'person', count);
+  return count;
+}
+
+/** Brings affiliations up to what arrived. Who is the same as before is not written: on a usual day that is everybody. */
+async function merge(tx: Queryable, tenant: string, arrived: Arrived): Promise<number> {
+  const { count } = await tx.one<{ count: number }>(
+    `with updated as (
+       update affiliation a
+          set snapshot = $3, line = r.line, person = coalesce(a.person, n.person),
+              quarantine = coalesce(r.quarantine, n.quarantine),
+              -- A quarantined record keeps what was last believed; its person is frozen.
+              row_digest = case when r.quarantine is null then r.row_digest else a.row_digest end,
+              state = case when r.quarantine is null then r.state else a.state end,
+              state_until = case when r.quarantine is null then r.state_until else a.state_until end,
+              attributes = case when r.quarantine is null then r.attributes else a.attributes end
+         from arrived r left join newcomer n using (key)
+        where a.tenant = $1 and a.feed = $2 and a.key = r.key
+          and (a.quarantine is distinct from coalesce(r.quarantine, n.quarantine)
+               or n.person is not null
+               or (r.quarantine is null
+                   and (a.state <> r.state or a.state_until is distinct from r.state_until or a.attributes <> r.attributes)))
+       returning 1),
+     inserted as (
+       insert into affiliation (tenant, feed, key, person, snapshot, line, row_digest, state, state_until, attributes, quarantine)
+       select $1, $2, r.key, n.person, $3, r.line, r.row_digest, r.state, r.state_until, r.attributes,
+              coalesce(r.quarantine, n.quarantine)
+         from arrived r left join newcomer n using (key)
+        where not exists (select 1 from affiliation a where a.tenant = $1 and a.feed = $2 and a.key = r.key)
+       returning 1)
+     select ((select count(*) from updated) + (select count(*) from inserted))::int as count`,
+    [tenant, arrived.feed, arrived.id],
+  );
+  return count;
 }
 
 export interface Settled {
@@ -196,9 +231,15 @@ export interface Settled {
   }[];
 }
 
+/** Smaller comes first: the strongest affiliation counts; among equals, the feed that is declared first. */
+const strength = (of: string): string =>
+  `(array_position(array['active', 'notice', 'leave', 'prehire', 'left'], ${of}.state),
+    coalesce(array_position($2::text[], ${of}.feed), 10000), ${of}.feed, ${of}.key)`;
+
 /**
- * Brings persons up to what their affiliations say today, and their birthrights up to what the rules give.
- * @param everybody also those whose affiliations did not change: after a change of the rules
+ * Brings the touched persons up to what their affiliations say today, and their birthrights up to what the rules give.
+ * @param tx holds the lock of this tenant's identities
+ * @param everybody after a change of the rules: all persons are touched
  */
 export async function settlePersons(
   tx: Queryable,
@@ -209,87 +250,82 @@ export async function settlePersons(
   everybody: boolean,
 ): Promise<Settled> {
   const { tenant } = authority;
-  const feeds = Object.keys(authority.feeds);
-  // Dates pass without any feed saying so.
-  const due = await tx.query<{ feed: string; key: string; attributes: PersonAttributes }>(
-    `select feed, key, attributes from affiliation where tenant = $1 and state <> 'left' and state_until <= $2 and quarantine is null`,
-    [tenant, today],
-  );
-  for (const row of due) {
-    const state = rules.stateToday(row.attributes, today);
-    await tx.query('update affiliation set state = $4, state_until = $5 where tenant = $1 and feed = $2 and key = $3', [
-      tenant,
-      row.feed,
-      row.key,
-      state.state,
-      state.stateUntil,
-    ]);
-  }
-
-  // The strongest affiliation counts; among equals, the feed that is declared first.
+  if (everybody)
+    await tx.query('insert into touched (tenant, person) select $1, id from person where tenant = $1', [tenant]);
   await tx.query(
-    `create temporary table settled on commit drop as
-     select distinct on (a.person) a.person as id, a.state, a.attributes
-       from affiliation a
-      where a.tenant = $1 and a.person is not null
-      order by a.person, array_position(array['active', 'notice', 'leave', 'prehire', 'left'], a.state), array_position($2::text[], a.feed)`,
-    [tenant, feeds],
-  );
-  const changed = await tx.query<{
-    id: string;
-    before: string;
-    after: string;
-    moved: boolean;
-    attributes: PersonAttributes;
-  }>(
-    `select s.id, p.state as before, s.state as after, s.attributes,
-            (p.attributes ->> 'department') is distinct from (s.attributes ->> 'department')
-              or (p.attributes ->> 'title') is distinct from (s.attributes ->> 'title')
-              or (p.attributes ->> 'manager') is distinct from (s.attributes ->> 'manager') as moved
-       from settled s join person p on p.tenant = $1 and p.id = s.id
-      where $2 or p.state <> s.state or p.attributes <> s.attributes
-         or not exists (select 1 from cause c where c.tenant = $1 and c.person = s.id and c.kind = 'birthright')`,
-    [tenant, everybody],
-  );
-  await tx.query(
-    `update person p set state = s.state, attributes = s.attributes from settled s
-      where p.tenant = $1 and p.id = s.id and (p.state <> s.state or p.attributes <> s.attributes)`,
-    [tenant],
-  );
-
-  async function* births(): AsyncGenerator<string> {
-    for (const { id, after, attributes } of changed) {
-      const desired = rules.birthright(after as State, attributes);
-      if (!desired.ok) continue;
-      for (const { entitlement, rule } of desired.desired) yield copyLine(id, entitlement, rule);
-    }
-  }
-  await tx.query('create temporary table born (person text, entitlement text, rule text) on commit drop');
-  await tx.copyIn('copy born from stdin', inChunks(births()));
-  await tx.query('create temporary table touched (person text primary key) on commit drop');
-  await tx.copyIn(
-    'copy touched from stdin',
-    inChunks(
-      (async function* () {
-        for (const { id } of changed) yield copyLine(id);
-      })(),
-    ),
-  );
-  await tx.query(
-    `delete from cause c using touched t
-      where c.tenant = $1 and c.kind = 'birthright' and c.person = t.person
-        and not exists (select 1 from born b where b.person = c.person and b.entitlement = c.entitlement and b.rule = c.ref)`,
-    [tenant],
-  );
-  await tx.query(
-    `insert into cause (tenant, person, entitlement, kind, ref, starts_at)
-     select $1, person, entitlement, 'birthright', rule, $2 from born on conflict do nothing`,
+    `create temporary table looked on commit drop as select distinct person from touched where tenant = $1 and due <= $2`,
     [tenant, isoTime(now)],
   );
-  await analyse(tx, 'cause', changed.length);
-  return {
-    changed: changed
-      .filter((row) => row.before !== row.after || row.moved)
-      .map(({ id, before, after, moved }) => ({ id, before, after, moved: moved && isWorking(after as State) })),
-  };
+  await tx.query('analyze looked');
+  await passDates(tx, tenant, rules, today);
+  await tx.query(
+    `create temporary table settled on commit drop as
+     select p.id, a.feed, a.key, p.state as before, a.state as after,
+            (p.attributes ->> 'department') is distinct from (a.attributes ->> 'department')
+              or (p.attributes ->> 'title') is distinct from (a.attributes ->> 'title')
+              or (p.attributes ->> 'manager') is distinct from (a.attributes ->> 'manager') as moved
+       from looked l
+       join affiliation a on a.tenant = $1 and a.person = l.person
+       join person p on p.tenant = $1 and p.id = l.person
+      where ($3 or p.birthright is null or p.state <> a.state or p.attributes <> a.attributes)
+        and not exists (select 1 from affiliation b
+                         where b.tenant = $1 and b.person = a.person and ${strength('b')} < ${strength('a')})`,
+    [tenant, Object.keys(authority.feeds), everybody],
+  );
+  await tx.query('analyze settled');
+
+  const answers = await readAnswers(tx, tenant);
+  await tx.query('create temporary table answered (person text not null, birthright integer not null) on commit drop');
+  const asked = inBatches<{ id: string; after: State; attributes: PersonAttributes }>(
+    tx,
+    `select s.id, s.after, a.attributes from settled s
+       join affiliation a on a.tenant = $1 and a.feed = s.feed and a.key = s.key`,
+    [tenant],
+  );
+  for await (const rows of asked) {
+    const lines = rows.map(({ id, after, attributes }) => {
+      const desired = rules.birthright(after, attributes);
+      // Where a rule has no answer, its last one stands: "no" would take access away.
+      return desired.ok ? copyLine(id, answers.numberOf(desired.desired)) : '';
+    });
+    await tx.copyIn('copy answered from stdin', [lines.join('')]);
+  }
+  await answers.save(tx);
+  await tx.query('analyze answered');
+  await tx.query(
+    `update person p set state = s.after, attributes = a.attributes, birthright = coalesce(b.birthright, p.birthright)
+       from settled s
+       join affiliation a on a.tenant = $1 and a.feed = s.feed and a.key = s.key
+       left join answered b on b.person = s.id
+      where p.tenant = $1 and p.id = s.id
+        and (p.state <> s.after or p.attributes <> a.attributes or p.birthright is distinct from coalesce(b.birthright, p.birthright))`,
+    [tenant],
+  );
+  const changed = await tx.query<{ id: string; before: string; after: string; moved: boolean }>(
+    'select id, before, after, moved from settled where before <> after or moved',
+  );
+  await tx.query('drop table looked, settled, answered');
+  return { changed: changed.map((row) => ({ ...row, moved: row.moved && isWorking(row.after as State) })) };
+}
+
+/** Dates pass without any feed saying so. */
+async function passDates(tx: Queryable, tenant: string, rules: Rules, today: string): Promise<void> {
+  const due = await tx.query<{ feed: string; key: string; attributes: PersonAttributes }>(
+    `select a.feed, a.key, a.attributes from looked l join affiliation a on a.tenant = $1 and a.person = l.person
+      where a.state <> 'left' and a.state_until <= $2 and a.quarantine is null`,
+    [tenant, today],
+  );
+  const states = due.map(({ attributes }) => rules.stateToday(attributes, today));
+  await tx.query(
+    `update affiliation a set state = u.state, state_until = u.until
+       from unnest($2::text[], $3::text[], $4::text[], $5::date[]) as u(feed, key, state, until)
+      where a.tenant = $1 and a.feed = u.feed and a.key = u.key`,
+    [
+      tenant,
+      due.map(({ feed }) => feed),
+      due.map(({ key }) => key),
+      states.map(({ state }) => state),
+      states.map(({ stateUntil }) => stateUntil),
+    ],
+  );
 }

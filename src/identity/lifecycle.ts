@@ -58,12 +58,15 @@ const ROWS: readonly { readonly state: State; readonly when: (facts: Facts) => b
 ];
 
 export function stateOf(affiliation: Affiliation, today: string): State {
-  return ROWS.find((row) => row.when({ ...affiliation, today }))?.state ?? 'left';
+  const facts = { ...affiliation, today };
+  return ROWS.find((row) => row.when(facts))?.state ?? 'left';
 }
 
 /** The next day on which `stateOf` answers differently although nobody changed the record; null: never. */
 export function changesOn(affiliation: Affiliation, today: string): string | null {
   const { startsOn, endsOn } = affiliation;
+  // Nearly everybody has begun and has no end.
+  if (endsOn === null && (startsOn === null || startsOn <= today)) return null;
   const days = endsOn === null ? [startsOn] : [startsOn, addDays(endsOn, -NOTICE_DAYS), addDays(endsOn, 1)];
   const now = stateOf(affiliation, today);
   const later = days.filter((day) => day !== null && day > today).sort();

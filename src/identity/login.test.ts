@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Target } from '../authority/authority.ts';
 import type { Fields } from '../expression.ts';
-import { candidateLogins, chooseLogin, isProtected, loginKey, matchesPattern } from './login.ts';
+import { candidateLogins, isProtected, loginKey, matchesPattern } from './login.ts';
 
 const fields: Fields = new Map([
   ['login', 'string'],
@@ -131,25 +131,6 @@ describe('logins that are given', () => {
         },
       ),
     );
-  });
-});
-
-describe('choosing', () => {
-  const candidates = ['jane', 'jane2', 'jane3'];
-  it('takes the first that is free', () => {
-    expect(chooseLogin(null, candidates, (login) => login !== 'jane3')).toEqual({ login: 'jane3', wouldBe: null });
-  });
-  it('gives none when all are taken', () => {
-    expect(chooseLogin(null, candidates, () => true)).toEqual({ login: null, wouldBe: null });
-  });
-  it('never renames silently: a changed name keeps the login and is told', () => {
-    expect(chooseLogin('jsmith', candidates, () => false)).toEqual({ login: 'jsmith', wouldBe: 'jane' });
-  });
-  it('a login with a number is no rename', () => {
-    expect(chooseLogin('jane2', candidates, () => false)).toEqual({ login: 'jane2', wouldBe: null });
-  });
-  it('keeps the login when the rules have no answer any more', () => {
-    expect(chooseLogin('jsmith', [], () => false)).toEqual({ login: 'jsmith', wouldBe: null });
   });
 });
 

@@ -52,15 +52,20 @@ const RESERVED = [
 
 const SUFFIXES = 99;
 
+/** Patterns come from the authority and from above, so that they are few. */
+const split = new Map<string, readonly string[]>();
+
 /** `svc-*`: `*` stands for any run of characters; case does not matter. Linear in the login, whatever the pattern. */
 export function matchesPattern(pattern: string, login: string): boolean {
   const text = login.toLowerCase();
-  const [head = '', ...rest] = pattern.toLowerCase().split('*');
-  const tail = rest.pop();
-  if (tail === undefined) return text === head;
+  let pieces = split.get(pattern);
+  if (pieces === undefined) split.set(pattern, (pieces = pattern.toLowerCase().split('*')));
+  const [head = ''] = pieces;
+  if (pieces.length === 1) return text === head;
+  const tail = pieces.at(-1)!;
   if (!text.startsWith(head) || !text.endsWith(tail) || text.length < head.length + tail.length) return false;
   let at = head.length;
-  for (const part of rest) {
+  for (const part of pieces.slice(1, -1)) {
     const found = text.indexOf(part, at);
     if (found < 0) return false;
     at = found + part.length;
@@ -102,22 +107,31 @@ function ruleOf(target: Target, fields: Fields): Expression | null {
  * @returns best first: the rule's own answer, then 2 to 99 appended. Empty when the rule has no usable answer: somebody
  *          must then give the person a login by hand, never a guess.
  */
-export function candidateLogins(person: PersonAttributes, target: Target, fields: Fields): readonly string[] {
+export const candidateLogins = (person: PersonAttributes, target: Target, fields: Fields): readonly string[] => [
+  ...eachCandidate(person, target, fields),
+];
+
+/** The same one by one: nearly everybody gets the first. */
+export function* eachCandidate(
+  person: PersonAttributes,
+  target: Target,
+  fields: Fields,
+): Generator<string, void, void> {
   const { max, refused } = RULES[loginRuleOf(target)];
   let wanted: unknown = null;
   try {
     wanted = ruleOf(target, fields)?.evaluate(person) ?? null;
   } catch {
-    return [];
+    return;
   }
-  if (typeof wanted !== 'string') return [];
+  if (typeof wanted !== 'string') return;
   const clean = foldAscii(wanted).toLowerCase().trim().replaceAll(' ', '.').replace(refused, '');
   const at = clean.indexOf('@');
   const local = tidy(at < 0 ? clean : clean.slice(0, at));
   const domain = at < 0 ? '' : clean.slice(at);
-  if (local === '' || domain === '@' || domain.indexOf('@', 1) > 0) return [];
+  if (local === '' || domain === '@' || domain.indexOf('@', 1) > 0) return;
 
-  const candidates = new Set<string>();
+  const given = new Set<string>();
   // The hundred candidates share a stem, but where a long name is cut to make room.
   let last = { stem: '', reserved: true };
   for (let number = 1; number <= SUFFIXES; number++) {
@@ -127,26 +141,11 @@ export function candidateLogins(person: PersonAttributes, target: Target, fields
     const login = `${tidy(local.slice(0, room))}${suffix}${domain}`;
     const stem = stemOf(login);
     if (last.stem !== stem) last = { stem, reserved: isReserved(stem) };
-    if (!last.reserved && !isProtected(target, login)) candidates.add(login);
+    if (last.reserved || given.has(login) || isProtected(target, login)) continue;
+    given.add(login);
+    yield login;
   }
-  return [...candidates];
 }
 
 /** A login begins with a letter or digit and does not end in a mark (Active Directory refuses a dot there). */
 const tidy = (local: string): string => local.replace(/^[^a-z0-9]+|[._+-]+$/g, '').replace(/\.{2,}/g, '.');
-
-/**
- * The login that a person has or gets. A changed name never renames a login by itself: who has one keeps it, and
- * `wouldBe` tells what the rules would give today, for a person to request the rename.
- */
-export function chooseLogin(
-  current: string | null,
-  candidates: readonly string[],
-  isTaken: (login: string) => boolean,
-): { readonly login: string | null; readonly wouldBe: string | null } {
-  if (current !== null) {
-    const [first] = candidates;
-    return { login: current, wouldBe: first === undefined || candidates.includes(current) ? null : first };
-  }
-  return { login: candidates.find((login) => !isTaken(login)) ?? null, wouldBe: null };
-}

@@ -13,7 +13,7 @@ import type { Fields } from '../expression.ts';
 import { accountAttributes } from './account.ts';
 import { type BirthrightRules, compileBirthright } from './birthright.ts';
 import { type Affiliation, changesOn, type PersonAttributes, STATUSES, type State, stateOf } from './lifecycle.ts';
-import { candidateLogins } from './login.ts';
+import { candidateLogins, eachCandidate } from './login.ts';
 import { compileMapping, type Mapping, type Row } from './mapping.ts';
 
 export interface Assessed {
@@ -39,6 +39,8 @@ export interface Rules {
   /** Entitlement and the rule that gives it. */
   birthright(state: State, attributes: PersonAttributes): ReturnType<BirthrightRules['desiredFor']>;
   logins(system: string, attributes: PersonAttributes): readonly string[];
+  /** The same one by one. */
+  candidates(system: string, attributes: PersonAttributes): Iterable<string>;
 }
 
 /** A text attribute, or null. */
@@ -84,6 +86,10 @@ export function compileRules(authority: Authority): Rules {
     logins(system, attributes) {
       const target = authority.targets[system];
       return target === undefined ? [] : candidateLogins(attributes, target, fields);
+    },
+    candidates(system, attributes) {
+      const target = authority.targets[system];
+      return target === undefined ? [] : eachCandidate(attributes, target, fields);
     },
   };
 }

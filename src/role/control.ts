@@ -152,6 +152,10 @@ export async function startControl(folder: string, outside: Outside): Promise<Co
         return {
           quarantined: snapshot.quarantined(),
           records: () => snapshot.records(),
+          lineOf: (key) => {
+            const found = snapshot.find(key);
+            return found === null || found === 'quarantined' ? null : found.line;
+          },
           close: () => snapshot.close(),
         };
       },
