@@ -6,6 +6,7 @@
  * The server copies its world before each write, which both pay alike: where it is the slowest part, the ratio flatters.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,6 +23,7 @@ import { readPublicBox } from '../src/role/gateway.ts';
 import { supervise } from '../src/role/supervise.ts';
 import { stamp } from '../src/source/manifest.ts';
 import { demoGenesis } from '../src/trust/genesis.ts';
+import { cpuByName, type NameOf } from './cpu.ts';
 
 /** As many changes as `run` has in hand at a target. */
 const CONCURRENCY = 96;
@@ -34,6 +36,7 @@ const TOKENS = { writer: 'bench-writer-token', reader: 'bench-reader-token' };
 /* ---- the target ------------------------------------------------------------------------------------------------------ */
 
 interface Target {
+  readonly pid: number;
   readonly url: string;
   /** Group name to id. */
   readonly groups: ReadonlyMap<string, string>;
@@ -57,7 +60,7 @@ async function startTarget(folder: string): Promise<Target> {
     const made = await fetch(`${url}/Groups`, { method: 'POST', headers, body: JSON.stringify({ displayName }) });
     groups.set(displayName, ((await made.json()) as { id: string }).id);
   }
-  return { url, groups, stop: () => void child.kill('SIGTERM') };
+  return { pid: child.pid ?? 0, url, groups, stop: () => void child.kill('SIGTERM') };
 }
 
 /* ---- the bare script --------------------------------------------------------------------------------------------------- */
@@ -185,10 +188,27 @@ async function setUp(folder: string, url: string, people: number): Promise<strin
 interface Road {
   readonly planMs: number;
   readonly runMs: number;
+  /** Milliseconds of CPU during the run, by who spent them. */
+  readonly cpu: ReadonlyMap<string, number>;
 }
 
+const namesIn = (folder: string, target: Target): NameOf => {
+  const server = Number.parseInt(
+    readFileSync(join(folder, 'store', 'cluster', 'data', 'postmaster.pid'), 'latin1'),
+    10,
+  );
+  return (pid, command) => {
+    const role = command.includes(folder) ? /role\/main\.js (\w+)/.exec(command)?.[1] : undefined;
+    if (role !== undefined) return role;
+    const connector = /connector\/runner\.js/.test(command);
+    if (pid === target.pid) return 'the target';
+    if (pid === server) return 'PostgreSQL';
+    return pid === process.pid ? 'the terminal' : connector ? 'connectors' : null;
+  };
+};
+
 /** @throws when not every change ends verified: a rate of what did not happen is none */
-async function wholeRoad(folder: string, configFile: string, changes: number): Promise<Road> {
+async function wholeRoad(folder: string, configFile: string, target: Target, changes: number): Promise<Road> {
   const roles = supervise({
     folder,
     configFile,
@@ -203,12 +223,15 @@ async function wholeRoad(folder: string, configFile: string, changes: number): P
       const start = performance.now();
       await session.follow<Planned>('plan', signal);
       const planned = performance.now();
+      const nameOf = namesIn(folder, target);
+      const before = cpuByName(nameOf);
       const { plans } = await session.follow<Ran>('run', signal);
       const ended = performance.now();
+      const cpu = new Map([...cpuByName(nameOf)].map(([name, ms]) => [name, ms - (before.get(name) ?? 0)]));
       const verified = plans.reduce((sum, { stages }) => sum + (stages.verified ?? 0), 0);
       if (verified !== changes)
         throw new Error(`${verified} of ${changes} changes were verified: ${JSON.stringify(plans)}`);
-      return { planMs: planned - start, runMs: ended - planned };
+      return { planMs: planned - start, runMs: ended - planned, cpu };
     });
   } finally {
     await roles.stop();
@@ -237,13 +260,19 @@ export async function benchApply(args: string[]): Promise<string> {
       console.log(`bare ${round}    ${ms.toFixed(0)} ms, ${rate(ms)} changes/s`);
       bareMs = Math.min(bareMs, ms);
     }
-    const { planMs, runMs } = await onTarget(async ({ url }) =>
-      wholeRoad(folder, await setUp(folder, url, people), changes),
+    const { planMs, runMs, cpu } = await onTarget(async (target) =>
+      wholeRoad(folder, await setUp(folder, target.url, people), target, changes),
     );
     console.log(`plan      ${planMs.toFixed(0)} ms`);
     console.log(
       `run       ${runMs.toFixed(0)} ms, ${rate(runMs)} changes/s, ratio without planning ${(bareMs / runMs).toFixed(2)}`,
     );
+    if (cpu.size > 0) {
+      const each = (ms: number) => (ms / changes).toFixed(2);
+      const total = [...cpu.values()].reduce((sum, ms) => sum + ms, 0);
+      const parts = [...cpu].sort(([, one], [, other]) => other - one).map(([name, ms]) => `${name} ${each(ms)}`);
+      console.log(`cpu       ${each(total)} ms a change: ${parts.join(', ')}`);
+    }
     const roadMs = planMs + runMs;
     return (
       `apply: ${rate(roadMs)} changes/s through the whole road, ${rate(bareMs)} by a bare script (best of ${BARE_ROUNDS}): ` +

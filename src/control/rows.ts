@@ -40,6 +40,9 @@ const toChange = (row: StoredChange): ChangeRow => ({ ...row, leaf: parseLeaf(ro
 /**
  * Changes that may move now: due, of an open plan, and nothing before them is still on its way. What a person loses is
  * applied before what he gains; an account is made before anything is put on it.
+ *
+ * Each predecessor is asked for by its whole key. As a join, it tempted a planner without statistics (a plan that was
+ * stored a moment ago has none) to read the whole plan once for each of its changes.
  */
 export async function readyChanges(
   db: Queryable,
@@ -54,9 +57,10 @@ export async function readyChanges(
        from change c join plan p on p.tenant = c.tenant and p.number = c.plan
       where c.tenant = $1 and c.stage = any($2) and c.next_at <= $3 and p.state = 'open'
         and (c.stage not in ('approved', 'permitted', 'waiting')
-             or (not exists (select 1 from change b
-                              where b.tenant = c.tenant and b.plan = c.plan and b.seq = any(c.after)
-                                and b.stage not in ('applied', 'verified', 'inconclusive'))
+             or (not exists (select 1 from unnest(c.after) as a(seq)
+                              where (select b.stage from change b
+                                      where b.tenant = c.tenant and b.plan = c.plan and b.seq = a.seq)
+                                    not in ('applied', 'verified', 'inconclusive'))
                  and not exists (select 1 from change b
                                   where b.tenant = c.tenant and b.plan = any(c.waits) and b.person = c.person
                                     and b.stage in ('planned', 'decided', 'approved', 'permitted', 'waiting', 'held')

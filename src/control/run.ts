@@ -99,6 +99,8 @@ async function carry(world: World, options: RunOptions): Promise<RunReport> {
       for (let at = 0; at < ready.length; at += group) take(stage, ready.slice(at, at + group));
     }
     if (held() === 0) {
+      // What was in hand when the question was asked was not in the answer, and may have somewhere to go now.
+      if (before.size > 0) continue;
       const soon = await dueSoon(world, Math.max(startedAt + PATIENCE_MS, clock.now() + 1_000));
       if (soon === null) break;
       await clock.sleep(Math.max(20, soon - clock.now()));
