@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Pool } from 'undici';
-import type { Planned, Ran } from '../src/api/contract.ts';
+import type { Planned, Ran as RunAnswer } from '../src/api/contract.ts';
 import { terminalFace } from '../src/cli/face.ts';
 import { withSession } from '../src/cli/session.ts';
 import { systemClock, systemRandom } from '../src/clock.ts';
@@ -65,8 +65,25 @@ async function startTarget(folder: string): Promise<Target> {
 
 /* ---- the bare script --------------------------------------------------------------------------------------------------- */
 
-/** Creates everybody, puts everybody into each group, and looks after each write as the verifier does. @returns milliseconds */
-async function bareScript({ url, groups }: Target, people: number): Promise<number> {
+interface Ran {
+  readonly ms: number;
+  /** Milliseconds of CPU, by who spent them. */
+  readonly cpu: ReadonlyMap<string, number>;
+}
+
+const TARGET = 'the target';
+
+/** What `work` took of the clock, and of whose CPU. */
+async function timed(nameOf: NameOf, work: () => Promise<void>): Promise<Ran> {
+  const before = cpuByName(nameOf);
+  const start = performance.now();
+  await work();
+  const ms = performance.now() - start;
+  return { ms, cpu: new Map([...cpuByName(nameOf)].map(([name, spent]) => [name, spent - (before.get(name) ?? 0)])) };
+}
+
+/** Creates everybody, puts everybody into each group, and looks after each write as the verifier does. */
+async function bareScript({ pid: server, url, groups }: Target, people: number): Promise<Ran> {
   const { origin, pathname } = new URL(url);
   const pool = new Pool(origin, { connections: CONCURRENCY });
   const send = async (method: 'GET' | 'POST' | 'PATCH', path: string, token: string, body?: unknown) => {
@@ -103,15 +120,16 @@ async function bareScript({ url, groups }: Target, people: number): Promise<numb
       if (!members.some(({ value }) => value === id)) throw new Error(`${userName} is no member`);
     }
   };
-  const start = performance.now();
   let next = 0;
   const worker = async () => {
     while (next < people) await one(next++);
   };
-  await Promise.all(Array.from({ length: CONCURRENCY }, worker));
-  const ms = performance.now() - start;
+  const nameOf: NameOf = (pid) => (pid === server ? TARGET : pid === process.pid ? 'the script' : null);
+  const ran = await timed(nameOf, async () => {
+    await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+  });
   await pool.close();
-  return ms;
+  return ran;
 }
 
 /* ---- the road ---------------------------------------------------------------------------------------------------------- */
@@ -187,9 +205,7 @@ async function setUp(folder: string, url: string, people: number): Promise<strin
 
 interface Road {
   readonly planMs: number;
-  readonly runMs: number;
-  /** Milliseconds of CPU during the run, by who spent them. */
-  readonly cpu: ReadonlyMap<string, number>;
+  readonly run: Ran;
 }
 
 const namesIn = (folder: string, target: Target): NameOf => {
@@ -201,7 +217,7 @@ const namesIn = (folder: string, target: Target): NameOf => {
     const role = command.includes(folder) ? /role\/main\.js (\w+)/.exec(command)?.[1] : undefined;
     if (role !== undefined) return role;
     const connector = /connector\/runner\.js/.test(command);
-    if (pid === target.pid) return 'the target';
+    if (pid === target.pid) return TARGET;
     if (pid === server) return 'PostgreSQL';
     return pid === process.pid ? 'the terminal' : connector ? 'connectors' : null;
   };
@@ -222,16 +238,15 @@ async function wholeRoad(folder: string, configFile: string, target: Target, cha
     return await withSession({ folder, configFile } as never, face, async (session) => {
       const start = performance.now();
       await session.follow<Planned>('plan', signal);
-      const planned = performance.now();
-      const nameOf = namesIn(folder, target);
-      const before = cpuByName(nameOf);
-      const { plans } = await session.follow<Ran>('run', signal);
-      const ended = performance.now();
-      const cpu = new Map([...cpuByName(nameOf)].map(([name, ms]) => [name, ms - (before.get(name) ?? 0)]));
+      const planMs = performance.now() - start;
+      let plans: RunAnswer['plans'] = [];
+      const run = await timed(namesIn(folder, target), async () => {
+        ({ plans } = await session.follow<RunAnswer>('run', signal));
+      });
       const verified = plans.reduce((sum, { stages }) => sum + (stages.verified ?? 0), 0);
       if (verified !== changes)
         throw new Error(`${verified} of ${changes} changes were verified: ${JSON.stringify(plans)}`);
-      return { planMs: planned - start, runMs: ended - planned, cpu };
+      return { planMs, run };
     });
   } finally {
     await roles.stop();
@@ -251,29 +266,30 @@ export async function benchApply(args: string[]): Promise<string> {
       target.stop();
     }
   };
+  const spent = (cpu: Ran['cpu']): string => {
+    const each = (ms: number) => (ms / changes).toFixed(2);
+    const total = [...cpu.values()].reduce((sum, ms) => sum + ms, 0);
+    const parts = [...cpu].sort(([, one], [, other]) => other - one).map(([name, ms]) => `${name} ${each(ms)}`);
+    return `${each(total)} ms of CPU a change (${parts.join(', ')})`;
+  };
   const rate = (ms: number) => Math.round((changes * 1000) / ms);
   try {
     console.log(`changes   ${changes}: ${people} accounts, ${changes - people} grants, ${CONCURRENCY} at a time`);
     let bareMs = Number.POSITIVE_INFINITY;
     for (let round = 1; round <= BARE_ROUNDS; round++) {
-      const ms = await onTarget((target) => bareScript(target, people));
-      console.log(`bare ${round}    ${ms.toFixed(0)} ms, ${rate(ms)} changes/s`);
+      const { ms, cpu } = await onTarget((target) => bareScript(target, people));
+      console.log(`bare ${round}    ${ms.toFixed(0)} ms, ${rate(ms)} changes/s, ${spent(cpu)}`);
       bareMs = Math.min(bareMs, ms);
     }
-    const { planMs, runMs, cpu } = await onTarget(async (target) =>
+    const { planMs, run } = await onTarget(async (target) =>
       wholeRoad(folder, await setUp(folder, target.url, people), target, changes),
     );
     console.log(`plan      ${planMs.toFixed(0)} ms`);
     console.log(
-      `run       ${runMs.toFixed(0)} ms, ${rate(runMs)} changes/s, ratio without planning ${(bareMs / runMs).toFixed(2)}`,
+      `run       ${run.ms.toFixed(0)} ms, ${rate(run.ms)} changes/s, ratio without planning ${(bareMs / run.ms).toFixed(2)}`,
     );
-    if (cpu.size > 0) {
-      const each = (ms: number) => (ms / changes).toFixed(2);
-      const total = [...cpu.values()].reduce((sum, ms) => sum + ms, 0);
-      const parts = [...cpu].sort(([, one], [, other]) => other - one).map(([name, ms]) => `${name} ${each(ms)}`);
-      console.log(`cpu       ${each(total)} ms a change: ${parts.join(', ')}`);
-    }
-    const roadMs = planMs + runMs;
+    console.log(`          ${spent(run.cpu)}`);
+    const roadMs = planMs + run.ms;
     return (
       `apply: ${rate(roadMs)} changes/s through the whole road, ${rate(bareMs)} by a bare script (best of ${BARE_ROUNDS}): ` +
       `ratio ${(bareMs / roadMs).toFixed(2)} (goal ≥ ${GOAL})`

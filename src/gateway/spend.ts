@@ -37,6 +37,9 @@ export type SpendVerdict =
 /** One change is tried at most this often under all its writs; after that a person has to look. */
 export const MAX_ATTEMPTS = 8;
 
+/** Company that a statement waits for: each costs more than what is in it. */
+const GATHER_MS = 2;
+
 type SpentState = 'reserved' | 'done' | 'refused' | 'lost' | 'down';
 
 interface SpentRow {
@@ -204,7 +207,7 @@ export function openSpender(database: Database, authority: () => Authority, cloc
         throw thrown;
       }
     },
-    { gatherMs: 2 },
+    { gatherMs: GATHER_MS },
   );
 
   const settle = groupCommit<Settlement, void>(
@@ -237,25 +240,33 @@ export function openSpender(database: Database, authority: () => Authority, cloc
       for (const { planDigest, seq } of items) inFlight.delete(`${planDigest} ${seq}`);
       return items.map(() => undefined);
     },
-    { gatherMs: 2 },
+    { gatherMs: GATHER_MS },
+  );
+
+  const wasTerminated = groupCommit<string, boolean>(
+    async (subjects) => {
+      const rows = await database.query<{ subject: string }>(
+        `select u.subject from unnest($2::text[]) as u(subject)
+          where exists (select 1 from spent t
+                         where t.tenant = $1 and t.subject = u.subject and t.cause like 'exception %'
+                           and t.state in ('done', 'lost', 'reserved')
+                           and t.tuple ->> 'effect' in ('revoke', 'disable', 'delete')
+                           and not exists (select 1 from spent g
+                                            where g.tenant = t.tenant and g.subject = t.subject and g.at > t.at and g.state = 'done'
+                                              and g.cause <> 'automatic' and g.tuple ->> 'effect' in ('create', 'enable', 'adopt')))`,
+        [tenant(), [...new Set(subjects)]],
+      );
+      const gone = new Set(rows.map(({ subject }) => subject));
+      return subjects.map((subject) => gone.has(subject));
+    },
+    { gatherMs: GATHER_MS },
   );
 
   return {
     spend,
     settle,
     used: (which) => usedIn(database.query, which),
-    async wasTerminated(leaf) {
-      const { gone } = await database.one<{ gone: boolean }>(
-        `select exists (select 1 from spent t
-                         where t.tenant = $1 and t.subject = $2 and t.cause like 'exception %' and t.state in ('done', 'lost', 'reserved')
-                           and t.tuple ->> 'effect' in ('revoke', 'disable', 'delete')
-                           and not exists (select 1 from spent g
-                                            where g.tenant = t.tenant and g.subject = t.subject and g.at > t.at and g.state = 'done'
-                                              and g.cause <> 'automatic' and g.tuple ->> 'effect' in ('create', 'enable', 'adopt'))) as gone`,
-        [tenant(), subjectOf(leaf)],
-      );
-      return gone;
-    },
+    wasTerminated: (leaf) => wasTerminated(subjectOf(leaf)),
     async disabledAt(system, login) {
       const account = (effect: string) => JSON.stringify({ system, object: login, effect });
       // A disable before the account was made or let in again is another story.
