@@ -13,6 +13,9 @@ export interface ChangeRow {
   readonly stage: Stage;
   readonly writ: string | null;
   readonly attempt: number;
+  readonly planDigest: string;
+  /** The id that the target gave to the account, as far as it was seen. */
+  readonly accountId: string | null;
 }
 
 export interface PlanRow {
@@ -33,9 +36,16 @@ interface StoredChange {
   stage: Stage;
   writ: string | null;
   attempt: number;
+  planDigest: string;
+  accountId: string | null;
 }
 
 const toChange = (row: StoredChange): ChangeRow => ({ ...row, leaf: parseLeaf(row.leaf), leafText: row.leaf });
+
+/** What a change is read as: of the change itself, of its plan, and of the account as it was seen last. */
+const CHANGE = `select c.plan, c.seq, c.leaf, c.stage, c.writ, c.attempt, p.digest as "planDigest", a.id as "accountId"
+       from change c join plan p on p.tenant = c.tenant and p.number = c.plan
+       left join account a on a.tenant = c.tenant and a.system = c.system and a.login = c.login`;
 
 /**
  * Changes that may move now: due, of an open plan, and nothing before them is still on its way. What a person loses is
@@ -53,8 +63,7 @@ export async function readyChanges(
   except: ReadonlySet<string>,
 ): Promise<readonly ChangeRow[]> {
   const rows = await db.query<StoredChange>(
-    `select c.plan, c.seq, c.leaf, c.stage, c.writ, c.attempt
-       from change c join plan p on p.tenant = c.tenant and p.number = c.plan
+    `${CHANGE}
       where c.tenant = $1 and c.stage = any($2) and c.next_at <= $3 and p.state = 'open'
         and (c.stage not in ('approved', 'permitted', 'waiting')
              or (not exists (select 1 from unnest(c.after) as a(seq)
@@ -73,10 +82,10 @@ export async function readyChanges(
 }
 
 export async function readChanges(db: Queryable, tenant: string, plan: number): Promise<readonly ChangeRow[]> {
-  const rows = await db.query<StoredChange>(
-    'select plan, seq, leaf, stage, writ, attempt from change where tenant = $1 and plan = $2 order by seq',
-    [tenant, plan],
-  );
+  const rows = await db.query<StoredChange>(`${CHANGE} where c.tenant = $1 and c.plan = $2 order by c.seq`, [
+    tenant,
+    plan,
+  ]);
   return rows.map(toChange);
 }
 

@@ -15,7 +15,7 @@ interface Width {
   readonly group: number;
 }
 /** Where each change waits for a target: enough to keep targets busy, few enough to stop quickly. */
-const NARROW: Width = { most: 96, group: 8 };
+const NARROW: Width = { most: 96, group: 1 };
 const WIDE: Width = { most: 1000, group: 1000 };
 const WIDTH: Readonly<Partial<Record<Stage, Width>>> = {
   permitted: NARROW,
@@ -34,7 +34,7 @@ export interface RunReport {
 /** How long `run` waits for a change that is due soon, before it leaves it to the next run. */
 const PATIENCE_MS = 5_000;
 /** Least time between two questions: what becomes ready in between is found by one. */
-const GATHER_MS = 8;
+const GATHER_MS = 25;
 
 interface RunOptions {
   readonly signal: AbortSignal;
