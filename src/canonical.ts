@@ -13,32 +13,66 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 export type Digest = string & { readonly __digest: unique symbol };
 
 /** The canonical text of a value. @throws Failure `canonical-form` with the path of what has none. */
-export function canonical(value: unknown, path = '$'): string {
-  if (value === null || value === true || value === false) return String(value);
+export function canonical(value: unknown): string {
+  try {
+    return spell(value);
+  } catch (thrown) {
+    if (!(thrown instanceof Formless)) throw thrown;
+    throw new Failure('canonical-form', `$${thrown.path} ${thrown.why}`);
+  }
+}
+
+/** Where something without a form was found is only worked out on the way back: most of what comes has one. */
+class Formless {
+  path = '';
+  readonly why: string;
+  constructor(why: string) {
+    this.why = why;
+  }
+  within(step: string): this {
+    this.path = step + this.path;
+    return this;
+  }
+}
+
+function spell(value: unknown): string {
   if (typeof value === 'string') {
-    if (!value.isWellFormed()) throw new Failure('canonical-form', `${path} holds a lone surrogate`);
+    if (!value.isWellFormed()) throw new Formless('holds a lone surrogate');
     return JSON.stringify(value);
   }
+  if (value === null || value === true || value === false) return String(value);
   if (typeof value === 'number') {
     if (!Number.isSafeInteger(value) || Object.is(value, -0)) {
-      throw new Failure('canonical-form', `${path} is ${value}; only safe integers have canonical bytes`);
+      throw new Formless(`is ${value}; only safe integers have canonical bytes`);
     }
     return String(value);
   }
-  if (Array.isArray(value)) return `[${value.map((item, index) => canonical(item, `${path}[${index}]`)).join(',')}]`;
-  if (typeof value === 'object') {
-    const prototype = Object.getPrototypeOf(value);
-    if (prototype !== Object.prototype && prototype !== null) {
-      throw new Failure('canonical-form', `${path} is not plain data`);
+  if (typeof value !== 'object') throw new Formless(`is ${typeof value}`);
+  if (Array.isArray(value)) {
+    let text = '[';
+    for (let index = 0; index < value.length; index++) {
+      try {
+        text += index === 0 ? spell(value[index]) : `,${spell(value[index])}`;
+      } catch (thrown) {
+        throw thrown instanceof Formless ? thrown.within(`[${index}]`) : thrown;
+      }
     }
-    const record = value as Record<string, unknown>;
-    // RFC 8785 section 3.2.3: keys sort by UTF-16 code units, which is what Array.prototype.sort does.
-    const members = Object.keys(record)
-      .sort()
-      .map((key) => `${canonical(key, path)}:${canonical(record[key], `${path}.${key}`)}`);
-    return `{${members.join(',')}}`;
+    return `${text}]`;
   }
-  throw new Failure('canonical-form', `${path} is ${typeof value}`);
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) throw new Formless('is not plain data');
+  const record = value as Record<string, unknown>;
+  let text = '{';
+  // RFC 8785 section 3.2.3: keys sort by UTF-16 code units, which is what Array.prototype.sort does.
+  for (const key of Object.keys(record).sort()) {
+    text += text.length === 1 ? `${spell(key)}:` : `,${spell(key)}:`;
+    try {
+      text += spell(record[key]);
+    } catch (thrown) {
+      throw thrown instanceof Formless ? thrown.within(`.${key}`) : thrown;
+    }
+  }
+  return `${text}}`;
 }
 
 /** Parses text that must already be canonical: duplicate keys, blanks, floats and other spellings are refused. */

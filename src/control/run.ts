@@ -33,8 +33,8 @@ export interface RunReport {
 
 /** How long `run` waits for a change that is due soon, before it leaves it to the next run. */
 const PATIENCE_MS = 5_000;
-/** Least time between two questions: what becomes ready in between is found by one. */
-const GATHER_MS = 25;
+/** Longest time between two questions while much is in hand: what becomes ready in between is found by one. */
+const GATHER_MS = 40;
 
 interface RunOptions {
   readonly signal: AbortSignal;
@@ -60,6 +60,9 @@ async function carry(world: World, options: RunOptions): Promise<RunReport> {
   let moved = 0;
   let failure: unknown = null;
   let wake = (): void => undefined;
+  /** With no more than so much in hand, it is time to ask for more. */
+  let few = 0;
+  let hurry = new AbortController();
 
   function take(stage: Stage, group: Awaited<ReturnType<typeof readyChanges>>): void {
     const hand = inHand.get(stage);
@@ -77,6 +80,7 @@ async function carry(world: World, options: RunOptions): Promise<RunReport> {
       .finally(() => {
         for (const change of group) hand?.delete(changeId(change));
         wake();
+        if (held() <= few) hurry.abort();
       });
   }
 
@@ -106,8 +110,10 @@ async function carry(world: World, options: RunOptions): Promise<RunReport> {
       await clock.sleep(Math.max(20, soon - clock.now()));
       continue;
     }
+    few = Math.floor(held() / 2);
+    hurry = new AbortController();
     await woken;
-    await clock.sleep(GATHER_MS);
+    await clock.sleep(GATHER_MS, hurry.signal).catch(() => undefined);
   }
   await database.tx((tx) => closePlans(tx, tenant));
   if (failure !== null) throw failure;

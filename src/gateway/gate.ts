@@ -290,7 +290,8 @@ export function openGate(world: GateWorld): Gate {
           firstSecret = world.random(18).toString('base64url');
           forwarded = catalogue.withSecret(forwarded, firstSecret);
         }
-        const reply = await world.targets.perform(connector.on, forwarded, secret);
+        const answer = await world.targets.perform(connector.on, forwarded, secret);
+        const reply = catalogue.concerning?.(forwarded, answer) ?? answer;
         const made = stateOf(reply) === 'done';
         if ((made || reply.kind === 'lost') && firstSecret !== null) {
           await world.keepFirstSecret(leaf.system, leaf.object, firstSecret);

@@ -116,14 +116,20 @@ export function openSpender(database: Database, authority: () => Authority, cloc
   ): Promise<readonly SpendVerdict[]> {
     await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`budget ${tenant()}`]);
     const known = await tx.query<SpentRow>(
-      `select s.plan_digest, s.seq, s.state, s.attempts, s.call_digest, s.reply
-         from spent s join unnest($2::text[], $3::int[]) as k(plan_digest, seq) using (plan_digest, seq)
-        where s.tenant = $1`,
+      `select s.*
+         from unnest($2::text[], $3::int[]) as k(plan_digest, seq)
+        cross join lateral (select o.plan_digest, o.seq, o.state, o.attempts, o.call_digest, o.reply from spent o
+                             where o.tenant = $1 and o.plan_digest = k.plan_digest and o.seq = k.seq offset 0) as s`,
       [tenant(), items.map(({ planDigest }) => planDigest), items.map(({ leaf }) => leaf.seq)],
     );
     const spent = new Map(known.map((row) => [`${row.plan_digest} ${row.seq}`, row]));
     const twins = await tx.query<{ plan_digest: string; tuple: Leaf; seq: number }>(
-      'select plan_digest, tuple, seq from spent where tenant = $1 and plan_digest = any($2) and tuple = any($3::jsonb[])',
+      // Item by item, and not as a join: a planner without statistics would read the whole plan for each batch.
+      `select s.*
+         from unnest($2::text[], $3::jsonb[]) as k(plan_digest, tuple)
+        cross join lateral (select o.plan_digest, o.tuple, o.seq from spent o
+                             where o.tenant = $1 and o.plan_digest = k.plan_digest
+                               and o.tuple ->> 'object' = k.tuple ->> 'object' and o.tuple = k.tuple offset 0) as s`,
       [tenant(), items.map(({ planDigest }) => planDigest), items.map(({ leaf }) => JSON.stringify(tupleOf(leaf)))],
     );
     const once = new Map(twins.map(({ plan_digest, tuple, seq }) => [`${plan_digest} ${tupleKey(tuple)}`, seq]));
@@ -268,14 +274,15 @@ export function openSpender(database: Database, authority: () => Authority, cloc
     used: (which) => usedIn(database.query, which),
     wasTerminated: (leaf) => wasTerminated(subjectOf(leaf)),
     async disabledAt(system, login) {
-      const account = (effect: string) => JSON.stringify({ system, object: login, effect });
       // A disable before the account was made or let in again is another story.
       const { at } = await database.one<{ at: Date | null }>(
         `select max(d.at) as at from spent d
-          where d.tenant = $1 and d.state = 'done' and d.tuple @> $2::jsonb
-            and not exists (select 1 from spent e where e.tenant = d.tenant and e.at > d.at
-                               and (e.tuple @> $3::jsonb or e.tuple @> $4::jsonb))`,
-        [tenant(), account('disable'), account('enable'), account('create')],
+          where d.tenant = $1 and d.state = 'done' and d.tuple ->> 'effect' = 'disable'
+            and d.tuple ->> 'object' = $3 and d.tuple ->> 'system' = $2
+            and not exists (select 1 from spent e
+                             where e.tenant = $1 and e.at > d.at and e.tuple ->> 'effect' in ('create', 'enable')
+                               and e.tuple ->> 'object' = $3 and e.tuple ->> 'system' = $2)`,
+        [tenant(), system, login],
       );
       return at === null ? null : at.getTime();
     },
