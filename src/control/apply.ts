@@ -97,7 +97,7 @@ function saverOf(world: World): (step: Step) => Promise<void> {
       await world.database.tx((tx) => move(tx, tenant, ['permitted', 'waiting'], steps, world.clock));
       return steps.map(() => undefined);
     },
-    { gatherMs: 5 },
+    { gatherMs: 10 },
   );
   savers.set(world, save);
   return save;

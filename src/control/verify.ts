@@ -43,7 +43,7 @@ function saverOf(world: World): (seen: Seen) => Promise<void> {
       });
       return seen.map(() => undefined);
     },
-    { gatherMs: 5 },
+    { gatherMs: 10 },
   );
   savers.set(world, save);
   return save;

@@ -37,7 +37,7 @@ interface Bound extends Account, Key {
 const accountKey = ({ system, login }: Account): string => `${system} ${login}`;
 
 /** Company that a question or a binding waits for: each statement costs more than what is in it. */
-const GATHER_MS = 2;
+const GATHER_MS = 5;
 
 /** A name read from a target is believed this long; somebody could rename a group into another's place. */
 const BELIEVE_MS = 5 * 60_000;

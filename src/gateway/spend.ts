@@ -38,7 +38,7 @@ export type SpendVerdict =
 export const MAX_ATTEMPTS = 8;
 
 /** Company that a statement waits for: each costs more than what is in it. */
-const GATHER_MS = 2;
+const GATHER_MS = 5;
 
 type SpentState = 'reserved' | 'done' | 'refused' | 'lost' | 'down';
 

@@ -52,6 +52,9 @@ export interface Journal {
   remove(ids: readonly number[]): Promise<void>;
 }
 
+/** Each batch is flushed, signed, proved and cosigned by itself, whatever is in it. */
+const GATHER_MS = 10;
+
 export function openScribe(world: {
   readonly role: Role;
   readonly tenant: string;
@@ -89,7 +92,7 @@ export function openScribe(world: {
     return placed.map(({ index }) => index);
   }
 
-  const submitOne = groupCommit<Submission, number>(seal, { maxBatch: 256, gatherMs: 2 });
+  const submitOne = groupCommit<Submission, number>(seal, { maxBatch: 256, gatherMs: GATHER_MS });
 
   return {
     async write(kind, refs, body, { mayWait }) {

@@ -1,16 +1,13 @@
 /**
  * Group commit: calls that arrive while a batch is under way form the next one. One caller alone waits for nothing;
  * a thousand callers share one transaction or one fsync.
+ *
+ * @param gatherMs under load, how long a batch waits for company after the one before: each that comes costs one fsync
+ * less
  */
 export function groupCommit<In, Out>(
   commit: (items: readonly In[]) => Promise<readonly Out[]>,
-  {
-    maxBatch = 512,
-    gatherMs = 0,
-  }: {
-    readonly maxBatch?: number /** Waits for company: one fsync less for each that comes. */;
-    readonly gatherMs?: number;
-  } = {},
+  { maxBatch = 512, gatherMs = 0 }: { readonly maxBatch?: number; readonly gatherMs?: number } = {},
 ): (item: In) => Promise<Out> {
   interface Waiter {
     readonly item: In;
@@ -19,6 +16,7 @@ export function groupCommit<In, Out>(
   }
   let queue: Waiter[] = [];
   let running = false;
+  let endedAt = Number.NEGATIVE_INFINITY;
 
   const drain = async () => {
     running = true;
@@ -36,16 +34,16 @@ export function groupCommit<In, Out>(
       }
     }
     running = false;
+    endedAt = performance.now();
   };
 
   return (item) =>
     new Promise((resolve, reject) => {
       queue.push({ item, resolve, reject });
-      // The rest of this turn's callers join the first batch.
-      if (!running) {
-        running = true;
-        if (gatherMs > 0) setTimeout(drain, gatherMs);
-        else setImmediate(drain);
-      }
+      if (running) return;
+      running = true;
+      // The rest of this turn's callers join the first batch; soon after another, it waits as if it had come during it.
+      if (performance.now() - endedAt < gatherMs) setTimeout(drain, gatherMs);
+      else setImmediate(drain);
     });
 }

@@ -474,8 +474,9 @@ export const catalogue: Catalogue = {
     const member = memberOf(call.body);
     if (!fields || !Array.isArray(members) || member === null) return reply;
     // What is not understood is handed on as it came: then the connector does not take it for an answer either.
-    if (!members.every((entry) => typeof fold(entry)?.get('value') === 'string')) return reply;
-    const own = members.filter((entry) => fold(entry)?.get('value') === member);
+    const ids = members.map((entry) => fold(entry)?.get('value'));
+    if (!ids.every((id) => typeof id === 'string')) return reply;
+    const own = members.filter((_, index) => ids[index] === member);
     const rest = Object.entries(reply.body as object).filter(([name]) => name.toLowerCase() !== 'members');
     return { ...reply, body: { ...Object.fromEntries(rest), members: own } };
   },
