@@ -213,13 +213,13 @@ const namesIn = (folder: string, target: Target): NameOf => {
     readFileSync(join(folder, 'store', 'cluster', 'data', 'postmaster.pid'), 'latin1'),
     10,
   );
-  return (pid, command) => {
-    const role = command.includes(folder) ? /role\/main\.js (\w+)/.exec(command)?.[1] : undefined;
-    if (role !== undefined) return role;
-    const connector = /connector\/runner\.js/.test(command);
+  return (pid, command, parent) => {
+    if (pid === process.pid) return 'the terminal';
     if (pid === target.pid) return TARGET;
-    if (pid === server) return 'PostgreSQL';
-    return pid === process.pid ? 'the terminal' : connector ? 'connectors' : null;
+    if (pid === server || parent === 'PostgreSQL') return 'PostgreSQL';
+    const role = command.includes(folder) ? /role\/main\.js (\w+)/.exec(command)?.[1] : undefined;
+    // Whatever else a role starts is a connector's process.
+    return role ?? (parent === null || parent === 'the terminal' ? null : 'connectors');
   };
 };
 

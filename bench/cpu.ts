@@ -29,19 +29,20 @@ function readProcesses(): Map<number, Process> {
   return processes;
 }
 
-/** What a process does, by its id and command line; null: what its parent does. */
-export type NameOf = (pid: number, command: string) => string | null;
+/** What a process does, by its id and command line and what its parent does; null: nothing that is counted. */
+export type NameOf = (pid: number, command: string, parent: string | null) => string | null;
 
-/** @returns milliseconds since each began, by name; processes that nobody names, nor their ancestors, are left out */
+/** @returns milliseconds since each began, by name */
 export function cpuByName(nameOf: NameOf): ReadonlyMap<string, number> {
   const sums = new Map<string, number>();
   if (process.platform !== 'linux') return sums;
   const processes = readProcesses();
-  for (const [own, { ms }] of processes) {
-    let name: string | null = null;
-    for (let pid = own, at = processes.get(pid); at && name === null; pid = at.parent, at = processes.get(pid)) {
-      name = nameOf(pid, at.command);
-    }
+  const nameAt = (pid: number): string | null => {
+    const found = processes.get(pid);
+    return found ? nameOf(pid, found.command, nameAt(found.parent)) : null;
+  };
+  for (const [pid, { ms }] of processes) {
+    const name = nameAt(pid);
     if (name !== null) sums.set(name, (sums.get(name) ?? 0) + ms);
   }
   return sums;

@@ -14,7 +14,7 @@ export interface ChangeRow {
   readonly writ: string | null;
   readonly attempt: number;
   readonly planDigest: string;
-  /** The id that the target gave to the account, as far as it was seen. */
+  /** The id that the target gave to the account, as far as it is known. */
   readonly accountId: string | null;
 }
 
@@ -40,10 +40,30 @@ interface StoredChange {
   accountId: string | null;
 }
 
-const toChange = (row: StoredChange): ChangeRow => ({ ...row, leaf: parseLeaf(row.leaf), leafText: row.leaf });
+/** A leaf never changes, and each stage of a change reads it again. */
+const leavesKnown = new Map<string, Leaf>();
+const LEAVES_KEPT = 10_000;
 
-/** What a change is read as: of the change itself, of its plan, and of the account as it was seen last. */
-const CHANGE = `select c.plan, c.seq, c.leaf, c.stage, c.writ, c.attempt, p.digest as "planDigest", a.id as "accountId"
+function leafOf(text: string): Leaf {
+  const known = leavesKnown.get(text);
+  if (known) return known;
+  const leaf = parseLeaf(text);
+  if (leavesKnown.size >= LEAVES_KEPT) leavesKnown.clear();
+  leavesKnown.set(text, leaf);
+  return leaf;
+}
+
+const toChange = (row: StoredChange): ChangeRow => ({ ...row, leaf: leafOf(row.leaf), leafText: row.leaf });
+
+/**
+ * What a change is read as: of the change itself, of its plan, and of the account as it was seen last; where it was not
+ * seen yet, as the target called it when it was made. An id only says where to look: the gateway knows whose it is.
+ */
+const CHANGE = `select c.plan, c.seq, c.leaf, c.stage, c.writ, c.attempt, p.digest as "planDigest",
+            coalesce(a.id, (select max((select b.receipt ->> 'id' from change b
+                                         where b.tenant = c.tenant and b.plan = c.plan and b.seq = made.seq
+                                           and b.effect = 'create' and b.system = c.system and b.login = c.login))
+                              from unnest(c.after) as made(seq))) as "accountId"
        from change c join plan p on p.tenant = c.tenant and p.number = c.plan
        left join account a on a.tenant = c.tenant and a.system = c.system and a.login = c.login`;
 

@@ -162,6 +162,13 @@ export async function startGateway(folder: string, configFolder: string): Promis
     }
     head = { size, root };
   }
+  /** One after the other: a proof belongs to the head that it was asked for. */
+  let extending: Promise<void> = Promise.resolve();
+  const extendInTurn = (note: string): Promise<void> => {
+    const turn = extending.then(() => extend(note));
+    extending = turn.catch(() => undefined);
+    return turn;
+  };
   let newestSeen: string | null = null;
   let cosigning: Promise<void> | null = null;
   /** One cosignature covers everything before it: a few a second are plenty. */
@@ -189,7 +196,7 @@ export async function startGateway(folder: string, configFolder: string): Promis
     submit,
     journal: openJournal(database),
     seen: async (checkpoint) => {
-      await extend(checkpoint);
+      await extendInTurn(checkpoint);
       newestSeen = checkpoint;
       void cosign();
     },
