@@ -60,12 +60,12 @@ const toChange = (row: StoredChange): ChangeRow => ({ ...row, leaf: leafOf(row.l
  * seen yet, as the target called it when it was made. An id only says where to look: the gateway knows whose it is.
  */
 const CHANGE = `select c.plan, c.seq, c.leaf, c.stage, c.writ, c.attempt, p.digest as "planDigest",
-            coalesce(a.id, (select max((select b.receipt ->> 'id' from change b
-                                         where b.tenant = c.tenant and b.plan = c.plan and b.seq = made.seq
-                                           and b.effect = 'create' and b.system = c.system and b.login = c.login))
-                              from unnest(c.after) as made(seq))) as "accountId"
-       from change c join plan p on p.tenant = c.tenant and p.number = c.plan
-       left join account a on a.tenant = c.tenant and a.system = c.system and a.login = c.login`;
+            coalesce((select a.id from account a where a.tenant = c.tenant and a.system = c.system and a.login = c.login),
+                     (select max((select b.receipt ->> 'id' from change b
+                                   where b.tenant = c.tenant and b.plan = c.plan and b.seq = made.seq
+                                     and b.effect = 'create' and b.system = c.system and b.login = c.login))
+                        from unnest(c.after) as made(seq))) as "accountId"
+       from change c join plan p on p.tenant = c.tenant and p.number = c.plan`;
 
 /**
  * Changes that may move now: due, of an open plan, and nothing before them is still on its way. What a person loses is

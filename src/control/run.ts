@@ -6,6 +6,7 @@
 import { advance, MOVING } from '../advance.ts';
 import { isoTime } from '../clock.ts';
 import type { Stage } from '../plan/change.ts';
+import { openStatistics } from '../store/statistics.ts';
 import { changeId, closePlans, readyChanges } from './rows.ts';
 import type { World } from './world.ts';
 
@@ -57,6 +58,7 @@ async function carry(world: World, options: RunOptions): Promise<RunReport> {
   const startedAt = clock.now();
   const inHand = new Map<Stage, Set<string>>(MOVING.map((stage) => [stage, new Set()]));
   const held = () => [...inHand.values()].reduce((sum, set) => sum + set.size, 0);
+  const grew = openStatistics(database, ['change', 'account', 'held', 'login']);
   let moved = 0;
   let failure: unknown = null;
   let wake = (): void => undefined;
@@ -71,6 +73,7 @@ async function carry(world: World, options: RunOptions): Promise<RunReport> {
       .then(
         () => {
           moved += group.length;
+          grew(group.length);
           options.progress(moved);
         },
         (thrown) => {

@@ -11,6 +11,7 @@ import type { Reply } from '../connector/contract.ts';
 import { type Leaf, privilegeOf, tupleOf, WEIGHT } from '../plan/change.ts';
 import { groupCommit } from '../store/batch.ts';
 import type { Database, Queryable } from '../store/database.ts';
+import { openStatistics } from '../store/statistics.ts';
 import { ADDING, tupleKey } from '../writ/tuple.ts';
 
 export interface Spending {
@@ -88,6 +89,7 @@ export function openSpender(database: Database, authority: () => Authority, cloc
   const windowStart = () => isoTime(clock.now() - (authority().envelope?.window ?? 0));
   /** What this process is making at this moment. A row that is `reserved` and not in here was left by one that died. */
   const inFlight = new Set<string>();
+  const grew = openStatistics(database, ['spent', 'budget', 'binding']);
 
   async function usedIn(query: Database['query'], which: Side): Promise<Totals> {
     const [row] = await query<Totals>(
@@ -207,7 +209,9 @@ export function openSpender(database: Database, authority: () => Authority, cloc
     async (items) => {
       const begun: string[] = [];
       try {
-        return await database.tx((tx) => spendAll(tx, items, begun));
+        const verdicts = await database.tx((tx) => spendAll(tx, items, begun));
+        grew(begun.length);
+        return verdicts;
       } catch (thrown) {
         for (const key of begun) inFlight.delete(key);
         throw thrown;
