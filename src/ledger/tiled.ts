@@ -1,6 +1,6 @@
 /** A growing Merkle tree cut into tiles: keeps in memory only the right edge and the tiles that are not yet on disk. */
 import type { Digest } from '../canonical.ts';
-import { packHashes, TILE_HEIGHT, TILE_WIDTH, tilePath, unpackHashes } from './tile.ts';
+import { packHashes, TILE_HEIGHT, TILE_WIDTH, tilePath } from './tile.ts';
 import { Frontier, nodeHash, type Subtree } from './tree.ts';
 
 /** Leaves appended but not yet committed. */
@@ -79,20 +79,19 @@ export class TiledTree {
     const tileLevel = Math.floor(level / TILE_HEIGHT);
     const tile = Math.floor((index * 2 ** (level % TILE_HEIGHT)) / TILE_WIDTH);
     const path = tilePath(tileLevel, tile);
-    const hashes =
-      tile === this.#fullTiles(tileLevel)
-        ? (this.#edges[tileLevel] ?? [])
-        : unpackHashes(this.#unsaved.get(path) ?? (await load(path)));
+    const edge = tile === this.#fullTiles(tileLevel) ? this.#edges[tileLevel] : undefined;
+    const full = edge ? undefined : (this.#unsaved.get(path) ?? (await load(path)));
+    const read = (at: number) => edge?.[at] ?? (full?.toString('hex', at * 32, at * 32 + 32) as Digest);
     if (this.#known.size > MOST_KNOWN) this.#known.clear();
-    return this.#fold(hashes, level, index);
+    return this.#fold(read, level, index);
   }
 
-  #fold(hashes: readonly Digest[], level: number, index: number): Digest {
-    if (level % TILE_HEIGHT === 0) return hashes[index % TILE_WIDTH] as Digest;
+  #fold(read: (at: number) => Digest, level: number, index: number): Digest {
+    if (level % TILE_HEIGHT === 0) return read(index % TILE_WIDTH);
     const key = keyOf(level, index);
     const known = this.#known.get(key);
     if (known !== undefined) return known;
-    const folded = nodeHash(this.#fold(hashes, level - 1, index * 2), this.#fold(hashes, level - 1, index * 2 + 1));
+    const folded = nodeHash(this.#fold(read, level - 1, index * 2), this.#fold(read, level - 1, index * 2 + 1));
     this.#known.set(key, folded);
     return folded;
   }

@@ -51,7 +51,7 @@ export async function startControl(folder: string): Promise<Control> {
     origin: logVerifier.name,
     signer: createSigner(logVerifier.name, await readKey(folder, 'log')),
     head: databaseHead(database, tenant),
-    publishPauseMs: 250,
+    publishPauseMs: 1_000,
   });
 
   /* ---- the ledger, for the other roles and for our own outbox ---- */
