@@ -94,7 +94,7 @@ function saverOf(world: World): (step: Step) => Promise<void> {
   const save = groupCommit<Step, void>(
     async (steps) => {
       const { tenant } = world.authority;
-      await world.database.tx((tx) => move(tx, tenant, ['permitted', 'waiting'], steps, world.clock));
+      await move(world.database, tenant, ['permitted', 'waiting'], steps, world.clock);
       return steps.map(() => undefined);
     },
     { gatherMs: 10 },

@@ -4,7 +4,7 @@
  * still being applied. All of it only calls `advance`.
  */
 import { advance, MOVING } from '../advance.ts';
-import { isoTime } from '../clock.ts';
+import { type Instant, isoTime } from '../clock.ts';
 import type { Stage } from '../plan/change.ts';
 import { openStatistics } from '../store/statistics.ts';
 import { changeId, closePlans, readyChanges } from './rows.ts';
@@ -32,10 +32,14 @@ export interface RunReport {
   readonly tookMs: number;
 }
 
+/** What is done for many at once waits so long for as many, while others are busy enough: each writ is sealed by itself. */
+const COMPANY_MS = 250;
+const COMPANY = 48;
+
 /** How long `run` waits for a change that is due soon, before it leaves it to the next run. */
 const PATIENCE_MS = 5_000;
 /** Longest time between two questions while much is in hand: what becomes ready in between is found by one. */
-const GATHER_MS = 40;
+const GATHER_MS = 100;
 
 interface RunOptions {
   readonly signal: AbortSignal;
@@ -62,6 +66,8 @@ async function carry(world: World, options: RunOptions): Promise<RunReport> {
   let moved = 0;
   let failure: unknown = null;
   let wake = (): void => undefined;
+  /** Since when a stage has had something that waits for company. */
+  const lonely = new Map<Stage, Instant>();
   /** With no more than so much in hand, it is time to ask for more. */
   let few = 0;
   let hurry = new AbortController();
@@ -103,6 +109,11 @@ async function carry(world: World, options: RunOptions): Promise<RunReport> {
     for (const stage of open) {
       const { most, group } = widthOf(stage);
       const ready = found.filter((change) => change.stage === stage).slice(0, most);
+      if (ready.length > 0 && group > 1 && ready.length < COMPANY && held() >= COMPANY) {
+        lonely.set(stage, lonely.get(stage) ?? clock.now());
+        if (clock.now() - (lonely.get(stage) ?? 0) < COMPANY_MS) continue;
+      }
+      if (ready.length > 0) lonely.delete(stage);
       for (let at = 0; at < ready.length; at += group) take(stage, ready.slice(at, at + group));
     }
     if (held() === 0) {
@@ -115,7 +126,7 @@ async function carry(world: World, options: RunOptions): Promise<RunReport> {
     }
     few = Math.floor(held() / 2);
     hurry = new AbortController();
-    await woken;
+    await (lonely.size === 0 ? woken : Promise.race([woken, clock.sleep(COMPANY_MS)]));
     await clock.sleep(GATHER_MS, hurry.signal).catch(() => undefined);
   }
   await database.tx((tx) => closePlans(tx, tenant));

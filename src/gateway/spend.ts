@@ -223,8 +223,8 @@ export function openSpender(database: Database, authority: () => Authority, cloc
   const settle = groupCommit<Settlement, void>(
     async (items) => {
       const column = <T>(pick: (item: Settlement) => T) => items.map(pick);
-      await database.tx(async (tx) => {
-        await tx.query(
+      const write = (tx: Queryable) =>
+        tx.query(
           `update spent set state = u.state, reply = u.reply, at = $6
              from unnest($2::text[], $3::int[], $4::text[], $5::jsonb[]) as u(plan_digest, seq, state, reply)
             where spent.tenant = $1 and spent.plan_digest = u.plan_digest and spent.seq = u.seq`,
@@ -237,16 +237,20 @@ export function openSpender(database: Database, authority: () => Authority, cloc
             isoTime(clock.now()),
           ],
         );
-        const idle = items.filter(({ state }) => state === 'down');
-        if (idle.length === 0) return;
-        // Certainly nothing was done, so nothing was spent: a target that is away empties no budget.
-        await tx.query(
-          `delete from budget b using spent s, unnest($2::text[], $3::int[]) as u(plan_digest, seq)
-            where b.tenant = $1 and s.tenant = $1 and b.plan_digest = u.plan_digest and b.seq = u.seq
-              and s.plan_digest = u.plan_digest and s.seq = u.seq and b.attempt = s.attempts`,
-          [tenant(), idle.map(({ planDigest }) => planDigest), idle.map(({ seq }) => seq)],
-        );
-      });
+      const idle = items.filter(({ state }) => state === 'down');
+      if (idle.length === 0) await write(database);
+      else {
+        await database.tx(async (tx) => {
+          await write(tx);
+          // Certainly nothing was done, so nothing was spent: a target that is away empties no budget.
+          await tx.query(
+            `delete from budget b using spent s, unnest($2::text[], $3::int[]) as u(plan_digest, seq)
+              where b.tenant = $1 and s.tenant = $1 and b.plan_digest = u.plan_digest and b.seq = u.seq
+                and s.plan_digest = u.plan_digest and s.seq = u.seq and b.attempt = s.attempts`,
+            [tenant(), idle.map(({ planDigest }) => planDigest), idle.map(({ seq }) => seq)],
+          );
+        });
+      }
       for (const { planDigest, seq } of items) inFlight.delete(`${planDigest} ${seq}`);
       return items.map(() => undefined);
     },

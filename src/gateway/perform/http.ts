@@ -34,8 +34,7 @@ export const openHttp: OpenPerformer = (address) => {
     perform: async (call, secret, signal) => {
       const request = readRequest(base, call, secret);
       if ('kind' in request) return request;
-      const limit = AbortSignal.timeout(address.timeoutMs);
-      return send(pool, request, signal ? AbortSignal.any([signal, limit]) : limit, scrubber(secret));
+      return send(pool, request, { timeoutMs: address.timeoutMs, signal, scrub: scrubber(secret) });
     },
     close: async () => {
       if (!pool.closed && !pool.destroyed) await pool.close();
@@ -144,7 +143,16 @@ const pair = (username: string, password: string): string => Buffer.from(`${user
  * `down` until the request goes onto a connection, `lost` from then until the answer was read whole. undici says which
  * by calling `onRequestStart`; an error's code alone does not (a reset can be either).
  */
-function send(pool: Pool, request: Request, signal: AbortSignal, scrub: (text: string) => string): Promise<Reply> {
+function send(
+  pool: Pool,
+  request: Request,
+  bounds: {
+    readonly timeoutMs: number;
+    readonly signal: AbortSignal | undefined;
+    readonly scrub: (text: string) => string;
+  },
+): Promise<Reply> {
+  const { timeoutMs, signal, scrub } = bounds;
   return new Promise((resolve) => {
     let controller: Dispatcher.DispatchController | undefined;
     let sent = false;
@@ -153,26 +161,33 @@ function send(pool: Pool, request: Request, signal: AbortSignal, scrub: (text: s
     let length = 0;
     const chunks: Buffer[] = [];
 
+    /** Why it was given up; null while it was not. */
+    let given: Error | null = null;
+
     const settle = (reply: Reply): void => {
-      signal.removeEventListener('abort', abort);
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
       resolve(reply);
     };
     const fail = (error: unknown): void => {
       const message = scrub(explain(error));
       settle(sent ? { kind: 'lost', message } : { kind: 'down', message });
     };
-    const abort = (): void => {
-      fail(signal.reason);
-      controller?.abort(signal.reason);
+    const giveUp = (why: Error): void => {
+      given = why;
+      fail(why);
+      controller?.abort(why);
     };
-    if (signal.aborted) return abort();
-    signal.addEventListener('abort', abort, { once: true });
+    const abort = (): void => giveUp(signal?.reason instanceof Error ? signal.reason : new Error('it was given up'));
+    const timer = setTimeout(() => giveUp(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+    if (signal?.aborted) return abort();
+    signal?.addEventListener('abort', abort, { once: true });
 
     const handler: Dispatcher.DispatchHandler = {
       onRequestStart(started) {
         controller = started;
         // Given up while it waited for a connection: `down` was said, and nothing may go out any more.
-        if (signal.aborted) started.abort(signal.reason);
+        if (given) started.abort(given);
         else sent = true;
       },
       onResponseStart(response, statusCode, raw) {
