@@ -214,6 +214,7 @@ async function reconcile(title: string, bench: Bench, file: string, authority: A
           },
           drafts,
           existing: { things: 0 },
+          terminated: new Set(),
           now,
           numberFor: () => number++,
         }),

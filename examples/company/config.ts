@@ -1,8 +1,8 @@
 /** The example company's writgate.yaml, with the addresses that its systems have on this machine. */
 import type { System } from './systems.ts';
 
-/** @param exporter SSH public key of the HR system @param expires date until which connectors and envelope hold */
-export function companyConfig(systems: readonly System[], exporter: string, expires: string): string {
+/** @param exporter SSH public key of the HR system @param delivery public key of the help desk @param expires date until which connectors and envelope hold */
+export function companyConfig(systems: readonly System[], exporter: string, delivery: string, expires: string): string {
   const url = (name: System['name']) => systems.find((system) => system.name === name)?.url;
   const corp = url('corp');
   const connectors = (
@@ -22,6 +22,7 @@ export function companyConfig(systems: readonly System[], exporter: string, expi
 version: 1
 tenant: acme
 owner: "100"                                            # who answers for Writgate itself
+delivery: ${delivery}   # the help desk's key: it alone opens first passwords
 
 feeds:
   hr:

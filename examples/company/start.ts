@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import type { Status } from '../../src/api/contract.ts';
 import { generateSshKey, parsePrivateKey, writeSshKey } from '../../src/approval/private.ts';
 import { signSsh } from '../../src/approval/sshsig.ts';
+import { deliveryKey } from '../../src/cli/delivery.ts';
 import { drawStatus } from '../../src/cli/draw/status.ts';
 import { COLOURED, PLAIN } from '../../src/cli/draw/text.ts';
 import { terminalFace } from '../../src/cli/face.ts';
@@ -77,7 +78,9 @@ async function setUp(systems: readonly System[]): Promise<void> {
   await writeSshKey(hrKeyFile, hr);
   const expires = isoTime(startedAt + 180 * 86_400_000).slice(0, 10);
   const configFile = join(folder, 'writgate.yaml');
-  await writeFile(configFile, companyConfig(systems, hr.publicText.trim().split(' ').slice(0, 2).join(' '), expires));
+  const exporter = hr.publicText.trim().split(' ').slice(0, 2).join(' ');
+  const delivery = await deliveryKey(join(folder, 'delivery.key'));
+  await writeFile(configFile, companyConfig(systems, exporter, delivery, expires));
   await exportHr(await companyOn(DAY_ONE), 3 * 3_600_000);
   await demoGenesis({ folder, configFile, people: APPROVERS, clock: systemClock, random: systemRandom });
   await writeFile(join(folder, 'control', 'api.token'), `${systemRandom(32).toString('base64url')}\n`, { mode: 0o600 });

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Planned, PlanShown, PlanSummary, Ran, Status } from '../../src/api/contract.ts';
 import { parsePrivateKey } from '../../src/approval/private.ts';
 import { signVerdict } from '../../src/approval/request.ts';
+import { deliver } from '../../src/cli/delivery.ts';
 import type { Session } from '../../src/cli/session.ts';
 import { Failure } from '../../src/errors.ts';
 import { companyOn, DAY_ONE, DAY_TWO, type Employee, LEAVER } from './exports.ts';
@@ -69,6 +70,18 @@ function verified(plans: readonly PlanSummary[]): number {
   return plans.reduce((sum, { stages }) => sum + (stages.verified ?? 0), 0);
 }
 
+/** What the gateway made for a new account opens with the help desk's key alone, and once. */
+async function handOut({ folder, say }: Stage, account: { system: string; login: string }): Promise<void> {
+  const where = { folder, configFile: join(folder, 'writgate.yaml') };
+  await deliver(where, account, undefined, ({ system, login, name, secret }) =>
+    say(
+      `            first password of ${login} on ${system} (${name}): ${secret.length} characters, opened by the help desk’s key`,
+    ),
+  );
+  const twice = await deliver(where, account, undefined, () => undefined).catch((thrown: unknown) => thrown);
+  expect(twice instanceof Failure && twice.code === 'not-found', 'a first password is delivered once');
+}
+
 export async function tell(stage: Stage): Promise<void> {
   const { session, say, chapter, systems, exportHr } = stage;
 
@@ -94,6 +107,7 @@ export async function tell(stage: Stage): Promise<void> {
     await signedBy(stage, waiting.plan, '102', '103');
   const loaded = await ran(stage);
   say(`            ${verified(loaded.plans)} accounts and grants made and verified, each by another credential`);
+  if (systems.withoutLdap === null) await handOut(stage, { system: 'corp', login: 'bmiller' });
 
   chapter('Once more');
   const again = await planned(stage);

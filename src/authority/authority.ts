@@ -154,6 +154,8 @@ export const Entitlement = z
     on: name,
     group: z.string().optional(),
     role: z.string().optional(),
+    /** The target's own id of the group (SCIM). Without it the gateway keeps to the one that it found first. */
+    id: z.string().min(1).max(200).optional(),
     privilege: z.enum(PRIVILEGES),
     owner: personId.optional(),
     maxFor: duration.optional(),
@@ -197,6 +199,14 @@ export const Authority = z.strictObject({
   tenant: name,
   /** The person who answers for Writgate itself; he approves nothing that its rules ask for. */
   owner: personId,
+  /**
+   * X25519 public key, base64: to whom first secrets of new accounts are sealed (`writgate delivery`). Nothing here:
+   * they wait, sealed to the gateway, until somebody is named.
+   */
+  delivery: z
+    .string()
+    .regex(/^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/, 'a public key as `writgate delivery FILE` prints it')
+    .optional(),
   feeds: z.record(name, Feed),
   correlate: z.array(name).min(1).default(['employeeId', 'login']),
   targets: z.record(name, Target),

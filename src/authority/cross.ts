@@ -281,6 +281,10 @@ function checkEntitlements(view: View, report: Report): void {
         report.problem([...path, other], message, `write ${wanted}: instead`, 'key');
       }
     }
+    if (target && entitlement.id !== undefined && protocolOf(target) !== 'scim') {
+      const message = `${name} has an id, and on a ${protocolOf(target)} target the name is the id`;
+      report.problem([...path, 'id'], message, 'remove it', 'key');
+    }
     const thing = JSON.stringify([entitlement.on, (entitlement.group ?? entitlement.role ?? '').toLowerCase()]);
     const twin = things.get(thing);
     if (twin !== undefined) {

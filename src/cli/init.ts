@@ -11,6 +11,7 @@ import { stamp } from '../source/manifest.ts';
 import { demoGenesis, type Member, prepareGenesis, writeGenesis } from '../trust/genesis.ts';
 import { readProposal } from '../trust/propose.ts';
 import { type AddCommand, answer, describe } from './command.ts';
+import { deliveryKey } from './delivery.ts';
 import { askText, type Face } from './face.ts';
 import { expandHome } from './key.ts';
 import { configTemplate, DEMO_FEED } from './template.ts';
@@ -119,6 +120,11 @@ const draw =
       ...(isDemo
         ? ['DEMO: these people are generated and their keys lie here, so nothing beyond this machine opens.']
         : []),
+      ...(wrote.includes('delivery.key')
+        ? [
+            'delivery.key opens first passwords of new accounts: it belongs to whoever hands them out, and not on this machine.',
+          ]
+        : []),
       ...next.map((step, index) => `${index === 0 ? 'Next: ' : '      '}${step}`),
     ].join('\n');
 
@@ -129,11 +135,12 @@ async function writeConfig(configFile: string, options: InitOptions, face: Face)
   const tenant = options.tenant ?? (asks ? await askText('A short name of your organisation', 'acme') : 'acme');
   const owner = options.owner ?? (asks ? await askText('HR id of the person who answers for Writgate', '100') : '100');
   const expires = isoTime(face.clock.now() + YEAR_MS).slice(0, 10);
-  await writeFile(configFile, configTemplate({ tenant, owner, expires }), { flag: 'wx' });
+  const delivery = await deliveryKey(join(configFile, '..', 'delivery.key'));
+  await writeFile(configFile, configTemplate({ tenant, owner, delivery, expires }), { flag: 'wx' });
   const { authority } = await readProposal(configFile);
   const feed = join(configFile, '..', 'people.csv');
   const wanted = options.demo && (await readFile(feed).catch(() => null)) === null;
-  if (!wanted) return ['writgate.yaml'];
+  if (!wanted) return ['writgate.yaml', 'delivery.key'];
   await writeFile(feed, DEMO_FEED, { flag: 'wx' });
   const [declared] = Object.values(authority.feeds);
   if (declared) {
@@ -145,7 +152,7 @@ async function writeConfig(configFile: string, options: InitOptions, face: Face)
     });
     await writeFile(join(configFile, '..', 'people.manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   }
-  return ['writgate.yaml', 'people.csv', 'people.manifest.json'];
+  return ['writgate.yaml', 'delivery.key', 'people.csv', 'people.manifest.json'];
 }
 
 /** `102=~/.ssh/id.pub`; the comment in the file, which people make their own, is the name that others see. */

@@ -9,6 +9,7 @@ import { addApprove, addRefuse } from './approve.ts';
 import { addAuthority } from './authority.ts';
 import { addCheck } from './check.ts';
 import { type AddCommand, INTERRUPTED } from './command.ts';
+import { addDelivery } from './delivery.ts';
 import { addEvidence } from './evidence.ts';
 import { type Face, terminalFace } from './face.ts';
 import { addFeed } from './feed.ts';
@@ -40,6 +41,7 @@ const COMMANDS: readonly AddCommand[] = [
   addAdopt,
   addProtect,
   addSecret,
+  addDelivery,
   addLedger,
   addEvidence,
   addFeed,

@@ -1,18 +1,19 @@
 /** `writgate person X`: what this person has and why; `terminate`; and the first secret of a new account, once. */
 import { Argument } from 'commander';
 import type { PersonShown } from '../api/contract.ts';
-import { connectPipe } from '../connector/pipe.ts';
 import { Failure } from '../errors.ts';
-import { placeOf } from '../role/place.ts';
 import { type AddCommand, answer, describe } from './command.ts';
+import { deliver } from './delivery.ts';
 import { drawPerson } from './draw/person.ts';
+import { clean } from './draw/text.ts';
 import { withSession } from './session.ts';
-import { type GlobalOptions, type Where, whereOf } from './where.ts';
+import { type GlobalOptions, whereOf } from './where.ts';
 
 interface PersonOptions extends GlobalOptions {
   readonly reason?: string;
   readonly by?: string;
   readonly firstCredential?: string;
+  readonly key?: string;
 }
 
 export const addPerson: AddCommand = (program, face) => {
@@ -26,7 +27,11 @@ export const addPerson: AddCommand = (program, face) => {
       )
       .option('--reason <text>', 'for terminate: why')
       .option('--by <person>', 'for terminate: who asks; he cannot approve it')
-      .option('--first-credential <system>', 'hand out the first secret of a new account there, once'),
+      .option('--first-credential <system>', 'hand out the first secret of a new account there, once')
+      .option(
+        '--key <file>',
+        'for --first-credential: the key of `writgate delivery`; delivery.key beside writgate.yaml',
+      ),
     'writgate person sjacobs',
   ).action(async (who: string, action: string | undefined, options: PersonOptions) => {
     const where = await whereOf(options);
@@ -47,21 +52,16 @@ export const addPerson: AddCommand = (program, face) => {
       const person = await session.ask<PersonShown>('person', { person: who });
       if (options.firstCredential === undefined)
         return answer(face, options, person, (value) => drawPerson(value, face.paint));
-      const secret = await firstSecret(where, person, options.firstCredential);
-      return answer(face, options, { secret }, (value) => value.secret);
+      const system = options.firstCredential;
+      const account = person.accounts.find((each) => each.system === system);
+      if (!account) throw new Failure('not-found', `${person.name} has no account on ${system}`);
+      await deliver(where, { system, login: account.login }, options.key, ({ login, subject, name, secret }) => {
+        // Control found the account; whose it is says the gateway, inside what it sealed. A person compares.
+        const whose =
+          subject === null ? 'nobody’s record' : `${subject.feed}:${subject.key}${name === null ? '' : `, ${name}`}`;
+        if (!options.json) face.err(clean(`${login} on ${system}, made for ${whose}; hand it out to nobody else:`));
+        answer(face, options, { system, login, subject, name, secret }, (value) => value.secret);
+      });
     });
   });
 };
-
-/** Straight from the gateway: it does not pass through control. */
-async function firstSecret({ folder }: Where, { accounts, name }: PersonShown, system: string): Promise<string> {
-  const account = accounts.find((each) => each.system === system);
-  if (!account) throw new Failure('not-found', `${name} has no account on ${system}`);
-  const gateway = await connectPipe(placeOf(folder).socket('gateway'));
-  try {
-    const given = (await gateway.request('firstSecret', { system, login: account.login })) as { secret: string };
-    return given.secret;
-  } finally {
-    gateway.close();
-  }
-}

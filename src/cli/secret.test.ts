@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openBox } from '../gateway/box.ts';
+import { generateBoxKey, openBox } from '../gateway/box.ts';
 import { readKeyText } from '../trust/key.ts';
 import { configTemplate } from './template.ts';
 import { tell } from './testing.ts';
@@ -16,7 +16,12 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'writgate-secret-'));
   config = join(folder, 'writgate.yaml');
   await tell(['init', '--demo', '--folder', folder]);
-  const text = configTemplate({ tenant: 'acme', owner: '100', expires: '2099-01-01' })
+  const text = configTemplate({
+    tenant: 'acme',
+    owner: '100',
+    delivery: generateBoxKey().publicKey,
+    expires: '2099-01-01',
+  })
     .replace(
       'targets: {} ',
       'targets:\n  crm: { scim: "http://127.0.0.1:9/scim" }\n  pay: { postgres: "postgres://127.0.0.1:9/pay", match: rolname == person.login }\n#',

@@ -1,13 +1,15 @@
 /** The writgate.yaml that `writgate init` writes: small enough to read whole, and each part says what it is for. */
 
-/** @param owner person id @param expires date until which the envelope holds */
+/** @param owner person id @param delivery public key @param expires date until which the envelope holds */
 export const configTemplate = ({
   tenant,
   owner,
+  delivery,
   expires,
 }: {
   tenant: string;
   owner: string;
+  delivery: string;
   expires: string;
 }): string => `\
 # Writgate's configuration. This file proposes; what is in force is the copy that people signed (writgate authority).
@@ -15,6 +17,7 @@ export const configTemplate = ({
 version: 1
 tenant: ${tenant}
 owner: ${JSON.stringify(owner)}                  # the person who answers for Writgate; he approves nothing that its rules ask for
+delivery: ${delivery}   # opens first passwords: delivery.key, to keep where they are handed out
 
 feeds:                        # where it is written who works here
   hr:

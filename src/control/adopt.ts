@@ -110,6 +110,8 @@ export async function adopt(
         cause: `adoption by ${authority.targets[system]?.match}`,
         until: null,
       })),
+      // To adopt is to give nothing.
+      terminated: new Set(),
       // Adopting changes nothing on the target, so no share of it is at stake; count and people still are.
       existing: { things: Number.MAX_SAFE_INTEGER },
       now,

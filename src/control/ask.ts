@@ -1,6 +1,7 @@
 /** Causes that people bring: a request for access with an end, and a termination ahead of HR. Both only become plans. */
 import { isoTime } from '../clock.ts';
 import { Failure } from '../errors.ts';
+import type { Queryable } from '../store/database.ts';
 import type { World } from './world.ts';
 
 /** A person by our id, by the key of any feed, by login, e-mail or name. @throws Failure `not-found`, also when it is not one */
@@ -105,4 +106,15 @@ export async function terminate(
     ]);
   });
   return person.key;
+}
+
+/**
+ * HR has caught up with a termination: from here its records speak again, and should they take the person back, then what
+ * signatures took needs signatures to be given (the gateway remembers).
+ */
+export async function endTerminations(tx: Queryable, tenant: string): Promise<void> {
+  await tx.query(
+    `delete from termination t using person p where t.tenant = $1 and p.tenant = t.tenant and p.id = t.person and p.state = 'left'`,
+    [tenant],
+  );
 }

@@ -20,6 +20,7 @@ import { diff } from '../plan/diff.ts';
 import { draft, type LeftAlone, makePlans, type Plan } from '../plan/make.ts';
 import type { Queryable } from '../store/database.ts';
 import { tupleKey } from '../writ/tuple.ts';
+import { endTerminations } from './ask.ts';
 import { readEvidence } from './decide.ts';
 import { closePlans, readChanges } from './rows.ts';
 import type { Fetched, Rows, World } from './world.ts';
@@ -92,14 +93,14 @@ export async function plan(world: World, options: { progress: Progress }): Promi
       const today = dateOf(clock.now());
       const rulesChanged = await noteAuthority(tx, world);
       for (const snapshot of fetched) reports.push(await takeIn(tx, world, snapshot, today, rulesChanged));
-      return {
-        feeds: reports,
-        settled: await settlePersons(tx, authority, world.rules, today, clock.now(), rulesChanged),
-      };
+      const settled = await settlePersons(tx, authority, world.rules, today, clock.now(), rulesChanged);
+      await endTerminations(tx, tenant);
+      return { feeds: reports, settled };
     }),
   );
 
   options.progress('comparing');
+  const terminated = new Set(await world.gateway.terminated());
   const result = await timed('plan', () =>
     database.tx(async (tx) => {
       // One planning at a time: two would number, supersede and choose logins against each other.
@@ -144,6 +145,7 @@ export async function plan(world: World, options: { progress: Progress }): Promi
         },
         drafts,
         existing,
+        terminated,
         now,
         numberFor: (content) => known.get(content) ?? number++,
       });

@@ -46,6 +46,8 @@ export interface GatewayPeer {
     writId: string,
     seq: number,
   ): Promise<{ readonly ok: boolean; readonly message: string; readonly refusal: string | null }>;
+  /** To whom it gives only under people's signatures, since signatures took from them: `feed:key`. */
+  terminated(): Promise<readonly string[]>;
 }
 
 export interface WorkerPeer {

@@ -4,7 +4,7 @@
  */
 import { type Authority, protocolOf } from '../authority/authority.ts';
 import { optionsOf } from '../authority/target.ts';
-import type { Clock, Instant } from '../clock.ts';
+import { type Clock, type Instant, isoTime } from '../clock.ts';
 import type { Call, Reply } from '../connector/contract.ts';
 import { groupCommit } from '../store/batch.ts';
 import type { Database } from '../store/database.ts';
@@ -20,6 +20,16 @@ export interface Bindings {
   loginOf(system: string, id: string, connector: string): Promise<string | null>;
   /** The name on the system that a group's id stands for, or null. */
   entitlementOf(system: string, ref: string, connector: string): Promise<string | null>;
+  /**
+   * A name on a system is no identity: whoever may make groups there makes a second one of it. So the id is pinned, by
+   * the authority where it names one, else by what this gateway found when it first used the group.
+   * @param group its name on the system. @returns why the id may not stand for it, or null
+   */
+  strange(
+    entitlement: string,
+    group: { readonly system: string; readonly name: string; readonly id: string },
+    connector: string,
+  ): Promise<string | null>;
   subjectOf(system: string, login: string): Promise<Key | null>;
   /** Another account of this person on the system, or null. */
   otherAccount(system: string, login: string, subject: Key): Promise<string | null>;
@@ -139,7 +149,70 @@ export function openBindings(
     { gatherMs: GATHER_MS },
   );
 
+  /** A pin never changes, so that it may be remembered. */
+  const pins = new Map<string, string>();
+  const readPin = async (system: string, name: string): Promise<string | null> => {
+    const pinned = await database.maybe<{ id: string }>(
+      'select id from pinned_group where tenant = $1 and system = $2 and name = $3',
+      [authority().tenant, system, name],
+    );
+    return pinned?.id ?? null;
+  };
+
+  async function strangeNow(
+    entitlement: string,
+    { system, name, id }: { readonly system: string; readonly name: string; readonly id: string },
+    connector: string,
+  ): Promise<string | null> {
+    const remedy = (right: string) =>
+      `where ${right} is the right one, write id: ${JSON.stringify(right)} in entitlements.${entitlement} and let it be approved (\`writgate authority approve\`)`;
+    const signed = authority().entitlements[entitlement]?.id;
+    if (signed !== undefined) {
+      return signed === id
+        ? null
+        : `the group ${name} on ${system} has the id ${signed} by the authority, and this is ${id}; ${remedy(id)}`;
+    }
+    const place = `${system} ${name}`;
+    let pinned = pins.get(place) ?? (await readPin(system, name));
+    if (pinned === null) {
+      const target = authority().targets[system];
+      const question = target && catalogues[protocolOf(target)]?.findEntitlement(name, optionsOf(target));
+      const found = question
+        ? await read(connector, question.call).then(
+            (reply) => question.read(reply),
+            () => null,
+          )
+        : [id];
+      if (found === null) return `${system} does not say how many groups are called ${name}; ${remedy(id)}`;
+      if (found.length !== 1 || found[0] !== id) {
+        return `${found.length} groups on ${system} are called ${name} (${found.join(', ')}), and none of them is pinned; take the others away, or, ${remedy(id)}`;
+      }
+      await database.query(
+        'insert into pinned_group (tenant, system, name, id, at) values ($1, $2, $3, $4, $5) on conflict do nothing',
+        [authority().tenant, system, name, id, isoTime(clock.now())],
+      );
+      pinned = await readPin(system, name);
+    }
+    if (pinned === null) return `the id of ${name} on ${system} could not be kept`;
+    pins.set(place, pinned);
+    return pinned === id
+      ? null
+      : `the group ${name} on ${system} was ${pinned} when it was first used, and this is ${id}; ${remedy(id)}`;
+  }
+
+  /** A hundred changes of one group that come at once find out once. */
+  const asking = new Map<string, Promise<string | null>>();
+  const strange: Bindings['strange'] = (entitlement, group, connector) => {
+    const key = JSON.stringify([entitlement, group.system, group.name, group.id, connector]);
+    const known = asking.get(key);
+    if (known) return known;
+    const answer = strangeNow(entitlement, group, connector).finally(() => asking.delete(key));
+    asking.set(key, answer);
+    return answer;
+  };
+
   return {
+    strange,
     loginOf: (system, id, connector) => resolve('resolveObject', system, id, connector),
     entitlementOf: (system, ref, connector) => resolve('resolveEntitlement', system, ref, connector),
     async subjectOf(system, login) {

@@ -11,6 +11,8 @@ import {
   generateKeyPairSync,
   hkdfSync,
   type KeyObject,
+  sign,
+  verify,
 } from 'node:crypto';
 import type { Random } from '../clock.ts';
 import { Failure } from '../errors.ts';
@@ -30,6 +32,34 @@ export function generateBoxKey(): { readonly privatePem: string; readonly public
     privatePem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     publicKey: rawOf(publicKey).toString('base64'),
   };
+}
+
+/** The public half, base64, of a private key's PEM. */
+export const publicBoxKey = (privatePem: string): string => rawOf(createPublicKey(privatePem)).toString('base64');
+
+/** Raw X25519, base64, one spelling: what may stand as a recipient. */
+export const BOX_KEY = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
+
+const claimed = (publicKey: string, role: string): Buffer => Buffer.from(`writgate/box-key/v1\0${role}\0${publicKey}`);
+
+/** A role's public box key as it lies in the data folder: with the signature of the key that the trust root pins. */
+export const signBoxKey = (publicKey: string, role: string, roleKey: KeyObject): string =>
+  `${publicKey} ${sign(null, claimed(publicKey, role), roleKey).toString('base64')}\n`;
+
+/**
+ * What is sealed to a key that somebody swapped is his.
+ * @param roleKey the role's public signing key, as the trust root has it
+ * @throws Failure `authority-invalid`
+ */
+export function checkBoxKey(text: string, role: string, roleKey: KeyObject): string {
+  const [publicKey = '', signature = ''] = text.trim().split(' ');
+  if (!BOX_KEY.test(publicKey) || !verify(null, claimed(publicKey, role), roleKey, Buffer.from(signature, 'base64'))) {
+    throw new Failure(
+      'authority-invalid',
+      `${role}.box.pub does not bear the signature of the ${role} that the trust root pins; start the ${role}, which writes it anew`,
+    );
+  }
+  return publicKey;
 }
 
 const keyOf = (shared: Buffer, ephemeral: Buffer, recipient: Buffer): Buffer =>

@@ -35,7 +35,7 @@ export interface EnvelopeFacts {
   readonly boundTo: { readonly feed: string; readonly key: string } | null;
   /** Another account that this gateway made or adopted for the subject on the same system, or null. */
   readonly otherAccount: string | null;
-  /** People once took everything from the subject by their signatures; only signatures give again. */
+  /** People took from the subject ahead of the record, by their signatures, and have not given again. */
   readonly terminated: boolean;
   /** When this gateway itself disabled the account, or null. */
   readonly disabledAt: Instant | null;
@@ -86,6 +86,23 @@ export function checkBound(leaf: Leaf, { boundTo }: EnvelopeFacts): EnvelopeVerd
   return same ? { inside: true } : outside(`${leaf.system} ${leaf.object} belongs to ${boundTo.feed}:${boundTo.key}`);
 }
 
+/** What the record still gives of that which is to be taken, or null. */
+function stillGiven(authority: Authority, leaf: Leaf, person: Subject['person']): string | null {
+  if (person === null || !person.active) return null;
+  if (leaf.effect === 'revoke' && leaf.entitlement !== null && !isMechanism(leaf.entitlement)) {
+    return person.birthright.has(leaf.entitlement) ? `a birthright rule still gives ${leaf.entitlement}` : null;
+  }
+  const stays = [...person.birthright].some((entitlement) => authority.entitlements[entitlement]?.on === leaf.system);
+  return stays ? `the person is active and a birthright rule still wants an account on ${leaf.system}` : null;
+}
+
+/**
+ * Whether people take away by their signatures what no fresh record asks for: a termination ahead of HR, by whatever name.
+ * What they took so, only they give again.
+ */
+export const isAheadOfRecord = (authority: Authority, leaf: Leaf, { subject }: EnvelopeFacts): boolean =>
+  !ADDING.has(leaf.effect) && (subject.evidence !== 'fresh' || stillGiven(authority, leaf, subject.person) !== null);
+
 export function checkEnvelope(authority: Authority, leaf: Leaf, facts: EnvelopeFacts, now: Instant): EnvelopeVerdict {
   const { envelope } = authority;
   if (!envelope) return outside('the authority has no automatic envelope');
@@ -96,7 +113,10 @@ export function checkEnvelope(authority: Authority, leaf: Leaf, facts: EnvelopeF
   if (ADDING.has(leaf.effect)) {
     const evidence = checkEvidence(authority, leaf, facts, now);
     if (!evidence.inside) return evidence;
-    if (facts.terminated) return outside('people took everything from this person; only people give again');
+    if (facts.terminated)
+      return outside(
+        'people took access from this person by their signatures, so that only signatures give it again: make a new plan',
+      );
     if (leaf.effect === 'create' && facts.otherAccount !== null) {
       return outside(`the person has the account ${facts.otherAccount} on ${leaf.system} already`);
     }
@@ -125,16 +145,8 @@ export function checkEnvelope(authority: Authority, leaf: Leaf, facts: EnvelopeF
   if (!bound.inside) return bound;
   if (facts.subject.evidence !== 'fresh')
     return outside(`the newest snapshot of ${leaf.subject?.feed} is ${facts.subject.evidence}`);
-  const person = facts.subject.person;
-  const gone = person === null || !person.active;
-  if (leaf.effect === 'revoke' && leaf.entitlement !== null && !isMechanism(leaf.entitlement)) {
-    return gone || !person.birthright.has(leaf.entitlement)
-      ? { inside: true }
-      : outside(`a birthright rule still gives ${leaf.entitlement}`);
-  }
-  const stays =
-    !gone && [...person.birthright].some((entitlement) => authority.entitlements[entitlement]?.on === leaf.system);
-  if (stays) return outside(`the person is active and a birthright rule still wants an account on ${leaf.system}`);
+  const given = stillGiven(authority, leaf, facts.subject.person);
+  if (given !== null) return outside(given);
   if (leaf.effect === 'delete') {
     const retention = authority.targets[leaf.system]?.leaver.delete;
     if (retention === undefined) return outside(`${leaf.system} deletes nothing`);

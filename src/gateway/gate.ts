@@ -28,7 +28,8 @@ import type { Bindings } from './binding.ts';
 import type { Catalogue, Classified } from './catalogue/contract.ts';
 import type { Credentials } from './credential.ts';
 import type { Subject } from './envelope.ts';
-import { checkBound, checkEnvelope, checkEvidence, type EnvelopeFacts } from './envelope.ts';
+import { checkBound, checkEnvelope, checkEvidence, type EnvelopeFacts, isAheadOfRecord } from './envelope.ts';
+import type { FirstSecret, FirstSecrets } from './first-secret.ts';
 import { checkScope } from './scope.ts';
 import type { Spender } from './spend.ts';
 import type { Targets } from './target.ts';
@@ -50,8 +51,7 @@ export interface GateWorld {
   readonly spender: Spender;
   readonly scribe: Scribe;
   readonly subjectOf: (leaf: Leaf, now: Instant) => Promise<Subject>;
-  /** Keeps a new account's first secret until it is delivered, and tells the verifier, who will present it again. */
-  readonly keepFirstSecret: (system: string, login: string, secret: string) => Promise<void>;
+  readonly firstSecrets: FirstSecrets;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -191,6 +191,10 @@ export function openGate(world: GateWorld): Gate {
       name = onSystem === null ? null : entitlementNamed(authority, system, onSystem);
       if (name === null)
         return refused('out-of-scope', `${onSystem ?? 'that group'} on ${system} is no configured entitlement`);
+      if ('ref' in entitlement && onSystem !== null) {
+        const why = await world.bindings.strange(name, { system, name: onSystem, id: entitlement.ref }, connector);
+        if (why !== null) return refused('out-of-scope', why);
+      }
     }
     return {
       system,
@@ -214,23 +218,25 @@ export function openGate(world: GateWorld): Gate {
     return { subject, boundTo, disabledAt, otherAccount, terminated };
   }
 
-  /** Evidence and envelope at this moment; null when the change may be made. */
-  async function objection(entry: Held, leaf: Leaf): Promise<Reply | null> {
+  /** Evidence and envelope at this moment: why not, or whether people take ahead of the record. */
+  async function judge(entry: Held, leaf: Leaf): Promise<{ readonly no: string } | { readonly ahead: boolean }> {
     const now = world.clock.now();
     const target = world.force().authority.targets[leaf.system];
     if (target === undefined || isProtected(target, leaf.object)) {
-      return refused('outside-envelope', `${describe(leaf)}: the account is protected, and no signature lifts that`);
+      return { no: `${describe(leaf)}: the account is protected, and no signature lifts that` };
     }
     const facts = await factsOf(leaf, now);
     if (entry.people === null) {
       const verdict = checkEnvelope(world.force().authority, leaf, facts, now);
-      return verdict.inside ? null : refused('outside-envelope', `${describe(leaf)}: ${verdict.why}`);
+      return verdict.inside ? { ahead: false } : { no: `${describe(leaf)}: ${verdict.why}` };
     }
     // Signatures lift the envelope, never the evidence: nobody's approval makes stale data fresh.
     const verdict = ADDING.has(leaf.effect)
       ? checkEvidence(world.force().authority, leaf, facts, now)
       : checkBound(leaf, facts);
-    return verdict.inside ? null : refused('outside-envelope', `${describe(leaf)}: ${verdict.why}`);
+    return verdict.inside
+      ? { ahead: isAheadOfRecord(world.force().authority, leaf, facts) }
+      : { no: `${describe(leaf)}: ${verdict.why}` };
   }
 
   async function pass(connectorName: string, writId: string | null, call: Call): Promise<Reply> {
@@ -276,26 +282,25 @@ export function openGate(world: GateWorld): Gate {
       const why = `the request names ${writ.executors.join(', ')} to carry it out`;
       return refuseSealed(connectorName, 'not-approved', why, leaf, writ);
     }
-    const no = await objection(writ, leaf);
-    if (no !== null) return refuseSealed(connectorName, 'outside-envelope', messageOf(no), leaf, writ);
+    const judged = await judge(writ, leaf);
+    if ('no' in judged) return refuseSealed(connectorName, 'outside-envelope', judged.no, leaf, writ);
 
     return perform(writ, leaf, {
       connector: connectorName,
+      ahead: judged.ahead,
       callDigest: digestOf(classified.call),
       execute: async (wasLost) => {
         const secret = await world.credentials.of(connector);
         let forwarded = classified.call;
-        let firstSecret: string | null = null;
+        let first: FirstSecret | null = null;
         if (classified.wantsSecret) {
-          firstSecret = world.random(18).toString('base64url');
-          forwarded = catalogue.withSecret(forwarded, firstSecret);
+          first = await world.firstSecrets.make(leaf);
+          forwarded = catalogue.withSecret(forwarded, first.secret);
         }
         const answer = await world.targets.perform(connector.on, forwarded, secret);
         const reply = catalogue.concerning?.(forwarded, answer) ?? answer;
         const made = stateOf(reply) === 'done';
-        if ((made || reply.kind === 'lost') && firstSecret !== null) {
-          await world.keepFirstSecret(leaf.system, leaf.object, firstSecret);
-        }
+        if (made || reply.kind === 'lost') await first?.keep();
         // Taken, and an earlier attempt of this very change got no answer: then that one made it. Taken otherwise, it is
         // somebody else's, and only people can say whose.
         if (leaf.effect === 'create' && leaf.subject !== null && (made || (wasLost && isTaken(reply)))) {
@@ -314,10 +319,11 @@ export function openGate(world: GateWorld): Gate {
     if (writ.executors !== null && !writ.executors.includes(GATEWAY)) {
       return refuseSealed(GATEWAY, 'not-approved', 'the request does not name the gateway to carry it out', leaf, writ);
     }
-    const no = await objection(writ, leaf);
-    if (no !== null) return refuseSealed('gateway', 'outside-envelope', messageOf(no), leaf, writ);
+    const judged = await judge(writ, leaf);
+    if ('no' in judged) return refuseSealed('gateway', 'outside-envelope', judged.no, leaf, writ);
     return perform(writ, leaf, {
       connector: 'gateway',
+      ahead: judged.ahead,
       callDigest: digestOf(tupleOf(leaf)),
       execute: async () => {
         if (leaf.subject !== null) await world.bindings.bind(leaf.system, leaf.object, null, leaf.subject);
@@ -330,7 +336,7 @@ export function openGate(world: GateWorld): Gate {
   async function perform(
     writ: Held,
     leaf: Leaf,
-    act: { connector: string; callDigest: Digest; execute: (wasLost: boolean) => Promise<Reply> },
+    act: { connector: string; ahead: boolean; callDigest: Digest; execute: (wasLost: boolean) => Promise<Reply> },
   ): Promise<Reply> {
     const { planDigest, body } = writ.open;
     const spent = await world.spender.spend({
@@ -338,6 +344,7 @@ export function openGate(world: GateWorld): Gate {
       leaf,
       callDigest: act.callDigest,
       automatic: writ.people === null,
+      ahead: act.ahead,
     });
     if (spent.verdict === 'replay') return spent.reply;
     if (spent.verdict === 'busy') return { kind: 'down', message: `change ${leaf.seq} is being made at this moment` };
@@ -358,6 +365,7 @@ export function openGate(world: GateWorld): Gate {
         seq: leaf.seq,
         state: 'down',
         reply: refused('ledger-away', sealed.why),
+        gives: null,
       });
       return { kind: 'down', message: sealed.why };
     }
@@ -370,7 +378,8 @@ export function openGate(world: GateWorld): Gate {
       reply = { kind: 'down', message: thrown instanceof Failure ? thrown.message : 'the gateway met a defect' };
     }
     const tookMs = world.clock.now() - before;
-    await world.spender.settle({ planDigest, seq: leaf.seq, state: stateOf(reply), reply });
+    const gives = writ.people === null ? null : leaf;
+    await world.spender.settle({ planDigest, seq: leaf.seq, state: stateOf(reply), reply, gives });
     await world.scribe.write('gateway.outcome', refs, { ...summary(reply), tookMs }, { mayWait: false });
     return reply;
   }

@@ -2,6 +2,7 @@
 import type { KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import type { Authority } from '../authority/authority.ts';
+import { canonical } from '../canonical.ts';
 import { Failure } from '../errors.ts';
 import { checkInclusion, leafHash } from '../ledger/tree.ts';
 import { type OpenSnapshot, openSnapshot, type RecordProof } from '../source/open.ts';
@@ -29,6 +30,14 @@ export function openSnapshots(
     const statement = await lastAccepted(database, authority().tenant, feed, key);
     if (statement === null) return null;
     const snapshot = openSnapshot(join(folder, feed), statement.id);
+    // What it is held against is what this gateway's own database says that it signed, and not what lies beside the rows.
+    if (snapshot.signed.body !== canonical(statement)) {
+      snapshot.close();
+      throw new Failure(
+        'snapshot-damaged',
+        `snapshot ${statement.id} of ${feed} lies under another statement than was signed`,
+      );
+    }
     const attested: Attested = {
       id: statement.id,
       verdict: statement.verdict,

@@ -20,6 +20,8 @@ export interface Spending {
   readonly callDigest: Digest;
   /** Inside the envelope: counts against its budget. */
   readonly automatic: boolean;
+  /** People take away what no fresh record asks for. */
+  readonly ahead: boolean;
 }
 
 export type SpendVerdict =
@@ -70,6 +72,8 @@ export interface Settlement {
   readonly seq: number;
   readonly state: Exclude<SpentState, 'reserved'>;
   readonly reply: Reply;
+  /** The change, where people signed it: what they give ends what they took. */
+  readonly gives: Leaf | null;
 }
 
 export interface Spender {
@@ -78,8 +82,10 @@ export interface Spender {
   settle(item: Settlement): Promise<void>;
   /** When this gateway last disabled an account that it has not let in again since, or null. */
   disabledAt(system: string, login: string): Promise<Instant | null>;
-  /** Whether people's signatures once took everything from the subject, and nothing signed was given since. */
+  /** Whether people's signatures took from the subject ahead of the record, and gave nothing again since. */
   wasTerminated(leaf: Leaf): Promise<boolean>;
+  /** Everybody of whom that is so, as `feed:key`. */
+  terminated(): Promise<readonly string[]>;
   /** What of a side's budget is used in the window. */
   used(side: Side): Promise<Totals>;
 }
@@ -184,6 +190,15 @@ export function openSpender(database: Database, authority: () => Authority, cloc
         going.map(({ leaf, automatic }) => (automatic ? 'automatic' : leaf.cause)),
       ],
     );
+    const taking = going.filter(({ ahead }) => ahead);
+    if (taking.length > 0) {
+      await tx.query(
+        `insert into taken (tenant, subject, account, at)
+         select $1, s, bool_or(a), $4 from unnest($2::text[], $3::boolean[]) as u(s, a) group by s
+         on conflict (tenant, subject) do update set account = taken.account or excluded.account, at = excluded.at`,
+        [tenant(), taking.map(({ leaf }) => subjectOf(leaf)), taking.map(({ leaf }) => stopsAccount(leaf)), at],
+      );
+    }
     if (charged.length > 0) {
       const column = <T>(pick: (item: Spending) => T) => charged.map(({ item }) => pick(item));
       await tx.query(
@@ -237,11 +252,19 @@ export function openSpender(database: Database, authority: () => Authority, cloc
             isoTime(clock.now()),
           ],
         );
+      const gifts = items.flatMap(({ state, gives }) =>
+        state === 'done' && gives && givesAgain(gives) ? [gives] : [],
+      );
       const idle = items.filter(({ state }) => state === 'down');
-      if (idle.length === 0) await write(database);
+      if (gifts.length === 0 && idle.length === 0) await write(database);
       else {
         await database.tx(async (tx) => {
           await write(tx);
+          await tx.query(
+            `delete from taken t using unnest($2::text[], $3::boolean[]) as u(subject, account)
+              where t.tenant = $1 and t.subject = u.subject and (u.account or not t.account)`,
+            [tenant(), gifts.map(subjectOf), gifts.map(({ effect }) => effect !== 'grant')],
+          );
           // Certainly nothing was done, so nothing was spent: a target that is away empties no budget.
           await tx.query(
             `delete from budget b using spent s, unnest($2::text[], $3::int[]) as u(plan_digest, seq)
@@ -260,14 +283,7 @@ export function openSpender(database: Database, authority: () => Authority, cloc
   const wasTerminated = groupCommit<string, boolean>(
     async (subjects) => {
       const rows = await database.query<{ subject: string }>(
-        `select u.subject from unnest($2::text[]) as u(subject)
-          where exists (select 1 from spent t
-                         where t.tenant = $1 and t.subject = u.subject and t.cause like 'exception %'
-                           and t.state in ('done', 'lost', 'reserved')
-                           and t.tuple ->> 'effect' in ('revoke', 'disable', 'delete')
-                           and not exists (select 1 from spent g
-                                            where g.tenant = t.tenant and g.subject = t.subject and g.at > t.at and g.state = 'done'
-                                              and g.cause <> 'automatic' and g.tuple ->> 'effect' in ('create', 'enable', 'adopt')))`,
+        'select subject from taken where tenant = $1 and subject = any($2)',
         [tenant(), [...new Set(subjects)]],
       );
       const gone = new Set(rows.map(({ subject }) => subject));
@@ -281,6 +297,13 @@ export function openSpender(database: Database, authority: () => Authority, cloc
     settle,
     used: (which) => usedIn(database.query, which),
     wasTerminated: (leaf) => wasTerminated(subjectOf(leaf)),
+    async terminated() {
+      const rows = await database.query<{ subject: string }>(
+        'select subject from taken where tenant = $1 order by subject',
+        [tenant()],
+      );
+      return rows.map(({ subject }) => subject);
+    },
     async disabledAt(system, login) {
       // A disable before the account was made or let in again is another story.
       const { at } = await database.one<{ at: Date | null }>(
@@ -302,6 +325,10 @@ const keyOf = ({ planDigest, leaf }: Spending): string => `${planDigest} ${leaf.
 /** The person counts once, however many accounts of his are touched. */
 const subjectOf = (leaf: Leaf): string =>
   leaf.subject ? `${leaf.subject.feed}:${leaf.subject.key}` : `${leaf.system}:${leaf.object}`;
+
+const stopsAccount = ({ effect }: Leaf): boolean => effect === 'disable' || effect === 'delete';
+/** To adopt is to take under management, and gives nothing. */
+const givesAgain = ({ effect }: Leaf): boolean => effect === 'create' || effect === 'enable' || effect === 'grant';
 
 /** A change that was spent before: may it be tried again? Effects are idempotent, but an old grant must not come back. */
 function again(item: Spending, before: SpentRow): SpendVerdict {

@@ -147,8 +147,12 @@ interface Group {
   readonly risk: Risk;
   readonly role: string | null;
   readonly people: number;
+  /** To people from whom signatures took. */
+  readonly again: boolean;
   readonly drafts: Draft[];
 }
+
+const AGAIN = 'People took access from these by their signatures, ahead of the record. This gives it to them again.';
 
 /** @param numberFor the number of an open plan with this content, or the next free one, in the order of reading */
 export function makePlans(input: {
@@ -157,27 +161,33 @@ export function makePlans(input: {
   base: Base;
   drafts: readonly Draft[];
   existing: Existing;
+  /** `feed:key` of those from whom people took by their signatures: what they get needs signatures as well. */
+  terminated: ReadonlySet<string>;
   now: Instant;
   numberFor: (content: Digest) => number;
 }): readonly Plan[] {
-  const { authority, roster, base, drafts, existing, now } = input;
+  const { authority, roster, base, drafts, existing, terminated, now } = input;
   const members = new Set(roster.people.map(({ person }) => person));
   const groups = new Map<string, Group>();
   for (const item of drafts) {
     const risk = riskOf(authority, item);
     const declared = quorumOf(authority, item, false);
+    const again =
+      ADDING.has(item.effect) && item.subject !== null && terminated.has(`${item.subject.feed}:${item.subject.key}`);
     const quorum =
-      declared === null && !withinBirthright(authority, item) ? signedQuorumOf(authority, item, false) : declared;
+      declared === null && (again || !withinBirthright(authority, item))
+        ? signedQuorumOf(authority, item, false)
+        : declared;
     // One bad rule must not hold up a leaver: removals for different reasons are different plans.
     const reason = risk === 'removal' ? item.cause : '';
     // Who asked may not approve, so that what different people asked for is not signed together.
     const requester = requesterOf(item);
     // Nobody approves what he gains by. So that the others need not wait, an approver's own changes are a plan of his own.
     const own = item.subject !== null && members.has(item.subject.key) ? item.subject.key : '';
-    const key = `${risk}\u0000${quorum?.role ?? ''}\u0000${quorum?.people ?? 0}\u0000${reason}\u0000${own}\u0000${requester}`;
+    const key = `${risk}\u0000${quorum?.role ?? ''}\u0000${quorum?.people ?? 0}\u0000${reason}\u0000${own}\u0000${requester}\u0000${again}`;
     const group = groups.get(key);
     if (group) group.drafts.push(item);
-    else groups.set(key, { risk, role: quorum?.role ?? null, people: quorum?.people ?? 0, drafts: [item] });
+    else groups.set(key, { risk, role: quorum?.role ?? null, people: quorum?.people ?? 0, again, drafts: [item] });
   }
   const rank: Readonly<Record<Risk, number>> = { authority: 0, removal: 1, low: 2, normal: 3, high: 4 };
   const ordered = [...groups.values()].sort((a, b) => rank[a.risk] - rank[b.risk] || b.drafts.length - a.drafts.length);
@@ -185,7 +195,9 @@ export function makePlans(input: {
   const plans: Plan[] = [];
   for (const group of ordered) {
     // Over leaf hashes: as one text, a million changes would be more than a string can hold.
-    const content = digestOf([group.risk, treeOf(freeze(group.drafts, [])).root]);
+    const root = treeOf(freeze(group.drafts, [])).root;
+    // The same changes without that are another plan, which nobody had to sign.
+    const content = digestOf(group.again ? [group.risk, root, AGAIN] : [group.risk, root]);
     const number = input.numberFor(content);
     const leaves = freeze(group.drafts, blockers(plans));
     const header = headerOf(authority, base, number, group, leaves, now);
@@ -197,7 +209,7 @@ export function makePlans(input: {
       leaves,
       people: group.people,
       findings: checkLimits(authority, leaves, existing),
-      critique: critique(authority, roster, leaves),
+      critique: [...(group.again ? [AGAIN] : []), ...critique(authority, roster, leaves)],
     });
   }
   return plans;

@@ -20,8 +20,8 @@ import { openSnapshot } from '../source/open.ts';
 import { type Database, openDatabase, packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
 import { readConnection } from '../store/prepare.ts';
-import { readInForce } from '../trust/force.ts';
 import { readKey } from '../trust/key.ts';
+import { believe, fileMemory } from '../trust/memory.ts';
 import type { Looked, LookOrder } from '../verification/look.ts';
 import { ed25519PublicKey } from '../writ/writ.ts';
 import { type Place, placeOf } from './place.ts';
@@ -43,7 +43,7 @@ export async function startControl(folder: string): Promise<Control> {
   const random = systemRandom;
   const database = openDatabase(await readConnection(folder, 'control'), { maxConnections: 16 });
   await migrate(database, join(packageFolder(), 'src', 'store', 'control'), 'control');
-  const inForce = await readInForce(folder, clock.now());
+  const inForce = await believe(folder, clock.now(), fileMemory(place.memory('control')));
   const { tenant } = inForce.authority;
   const logVerifier = parseVerifier(inForce.trustRoot.logKey);
   const log = await openLog({
@@ -159,6 +159,7 @@ export async function startControl(folder: string): Promise<Control> {
         await ask('gateway', 'admit', { writ });
       },
       own: (writ, seq) => ask('gateway', 'own', { writ, seq }),
+      terminated: () => ask('gateway', 'terminated', {}),
     },
     worker: {
       apply: (connector, writ, task: Task) =>

@@ -2,10 +2,12 @@
  * The gateway role: the only holder of writer credentials. It attests feeds, checks writs, performs calls, spends
  * budgets, cosigns the ledger; and it reads the signed authority for itself.
  */
+import type { KeyObject } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { digestOf, sha256 } from '../canonical.ts';
-import { isoTime, systemClock, systemRandom } from '../clock.ts';
+import { parseTrustRoot, type TrustRoot } from '../approval/trust-root.ts';
+import { sha256 } from '../canonical.ts';
+import { systemClock, systemRandom } from '../clock.ts';
 import type { Call } from '../connector/contract.ts';
 import {
   type Connection,
@@ -18,12 +20,13 @@ import {
 import { CallShape } from '../connector/shape.ts';
 import { Failure } from '../errors.ts';
 import { openBindings } from '../gateway/binding.ts';
-import { openBox, sealBox } from '../gateway/box.ts';
+import { checkBoxKey, publicBoxKey, sealBox, signBoxKey } from '../gateway/box.ts';
 import { catalogue as ldapCatalogue } from '../gateway/catalogue/ldap.ts';
 import { catalogue as postgresCatalogue } from '../gateway/catalogue/postgres.ts';
 import { catalogue as scimCatalogue } from '../gateway/catalogue/scim.ts';
 import { openCredentials } from '../gateway/credential.ts';
 import { fetchFeed } from '../gateway/feed.ts';
+import { openFirstSecrets } from '../gateway/first-secret.ts';
 import { openGate } from '../gateway/gate.ts';
 import { openJournal } from '../gateway/journal.ts';
 import { openHttp } from '../gateway/perform/http.ts';
@@ -43,8 +46,10 @@ import { createWitness } from '../ledger/witness.ts';
 import { openDatabase, packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
 import { readConnection } from '../store/prepare.ts';
-import { type InForce, readInForce } from '../trust/force.ts';
+import type { InForce } from '../trust/force.ts';
 import { publicKeyOf, readKey, readKeyText } from '../trust/key.ts';
+import { believe, databaseMemory } from '../trust/memory.ts';
+import { writeWhole } from '../trust/propose.ts';
 import { ed25519PublicKey, rawPublicKey, type Writ } from '../writ/writ.ts';
 import { placeOf } from './place.ts';
 
@@ -60,43 +65,14 @@ export async function startGateway(folder: string, configFolder: string): Promis
 
   const key = await readKey(folder, 'gateway');
   const boxKey = await readKeyText(folder, 'gatewayBox');
-  let inForce: InForce = await believe();
-
-  /** Reads the signed files, and never goes back behind what was in force before. */
-  async function believe(): Promise<InForce> {
-    const rows = await database.query<{ kind: string; serial: number; digest: string }>(
-      'select kind, serial, digest from head',
-    );
-    const headOf = (kind: string) => rows.find((row) => row.kind === kind);
-    const read = await readInForce(folder, clock.now(), headOf('authority')?.serial ?? 0);
-    const trustRoot = digestOf(read.trustRoot);
-    const heads = [
-      // Pinned at the first start: whoever may write in the data folder later does not become its owner by that.
-      ['trust-root', 1, trustRoot],
-      ['roster', read.roster.version, read.roster.digest],
-      ['authority', read.term.serial, read.authorityDigest],
-    ] as const;
-    for (const [kind, serial, digest] of heads) {
-      const known = headOf(kind);
-      if (known && (serial < known.serial || (serial === known.serial && digest !== known.digest))) {
-        throw new Failure(
-          'authority-invalid',
-          `${kind} ${serial} is not the ${kind} ${known.serial} that was in force here before`,
-        );
+  const memory = databaseMemory(database);
+  const readSigned = (): Promise<InForce> =>
+    believe(folder, clock.now(), memory, ({ trustRoot }) => {
+      if (rawPublicKey(key) !== trustRoot.gatewayKey) {
+        throw new Failure('authority-invalid', 'this gateway’s key is not the one in the trust root');
       }
-    }
-    if (rawPublicKey(key) !== read.trustRoot.gatewayKey) {
-      throw new Failure('authority-invalid', 'this gateway’s key is not the one in the trust root');
-    }
-    for (const [kind, serial, digest] of heads) {
-      await database.query(
-        `insert into head (tenant, kind, serial, digest) values ($1, $2, $3, $4)
-         on conflict (tenant, kind) do update set serial = excluded.serial, digest = excluded.digest where head.serial < excluded.serial`,
-        [read.authority.tenant, kind, serial, digest],
-      );
-    }
-    return read;
-  }
+    });
+  let inForce = await readSigned();
 
   /* ---- the ledger: written through control's sequencer, witnessed here ---- */
   const logKey = parseVerifier(inForce.trustRoot.logKey);
@@ -226,10 +202,21 @@ export async function startGateway(folder: string, configFolder: string): Promis
   );
   let subjects = openSubjects(inForce.authority, snapshots);
   const spender = openSpender(database, authority, clock);
-  const [publicBoxKey, verifierBox] = await Promise.all([
-    readPublicBox(folder, 'gateway'),
-    readPublicBox(folder, 'verifier'),
-  ]);
+  await publishBox(folder, 'gateway', boxKey, key);
+  const firstSecrets = openFirstSecrets({
+    database,
+    authority,
+    own: { privatePem: boxKey, publicKey: publicBoxKey(boxKey) },
+    async tellVerifier(system, login, secret) {
+      const sealed = sealBox(secret, await readPublicBox(folder, 'verifier', inForce.trustRoot), random);
+      return async () => {
+        await mkdir(place.firstSecrets, { recursive: true, mode: 0o700 });
+        await writeFile(firstSecretPath(place.firstSecrets, system, login), sealed, { mode: 0o600 });
+      };
+    },
+    clock,
+    random,
+  });
 
   const decisionKey = ed25519PublicKey(inForce.trustRoot.controlKey);
   const gate = openGate({
@@ -247,17 +234,7 @@ export async function startGateway(folder: string, configFolder: string): Promis
     spender,
     scribe,
     subjectOf: (leaf, now) => subjects(leaf, now),
-    async keepFirstSecret(system, login, secret) {
-      await database.query(
-        `insert into first_secret (tenant, system, login, sealed, made_at) values ($1, $2, $3, $4, $5)
-         on conflict (tenant, system, login) do update set sealed = excluded.sealed, made_at = excluded.made_at`,
-        [authority().tenant, system, login, sealBox(secret, publicBoxKey, random), isoTime(clock.now())],
-      );
-      await mkdir(place.firstSecrets, { recursive: true, mode: 0o700 });
-      await writeFile(firstSecretPath(place.firstSecrets, system, login), sealBox(secret, verifierBox, random), {
-        mode: 0o600,
-      });
-    },
+    firstSecrets,
     clock,
     random,
   });
@@ -266,7 +243,7 @@ export async function startGateway(folder: string, configFolder: string): Promis
   const handlers = (connection: Connection): Handlers => ({
     ping: () => ({ role: 'gateway', authority: inForce.term.serial }),
     reload: async () => {
-      inForce = await believe();
+      inForce = await readSigned();
       subjects = openSubjects(inForce.authority, snapshots);
       return { authority: inForce.term.serial };
     },
@@ -307,6 +284,7 @@ export async function startGateway(folder: string, configFolder: string): Promis
         refusal: reply.kind === 'refused' ? reply.code : null,
       };
     },
+    terminated: () => spender.terminated(),
     token: (params) => {
       const { connector } = params as { connector: string };
       if (!authority().connectors[connector]) throw new Failure('token-refused', `${connector} is not in the register`);
@@ -321,20 +299,15 @@ export async function startGateway(folder: string, configFolder: string): Promis
       }
       return gate.pass(connector, writ, shaped.data as Call);
     },
-    // Once, to whoever may open this socket, which is not control's to give: then it is gone.
+    // To whoever asks: it opens only where the key of the authority's `delivery` is, and is gone when that one says so.
     firstSecret: async (params) => {
       const { system, login } = params as { system: string; login: string };
-      const row = await database.maybe<{ sealed: string }>(
-        'delete from first_secret where tenant = $1 and system = $2 and login = $3 returning sealed',
-        [authority().tenant, system, login],
-      );
-      if (!row)
-        throw new Failure(
-          'not-found',
-          `no first secret of ${login} on ${system} waits: none was made, or it was delivered`,
-        );
+      return { sealed: await firstSecrets.sealed(system, login) };
+    },
+    delivered: async (params) => {
+      const { system, login, receipt } = params as { system: string; login: string; receipt: string };
+      await firstSecrets.delivered(system, login, receipt);
       await scribe.write('gateway.delivered', { system }, { login }, { mayWait: false });
-      return { secret: openBox(row.sealed, boxKey) };
     },
     cosign: async (params) => {
       await cosigning;
@@ -372,6 +345,32 @@ export async function startGateway(folder: string, configFolder: string): Promis
 export const firstSecretPath = (folder: string, system: string, login: string): string =>
   join(folder, `${sha256(`${system}\u0000${login}`).slice(0, 32)}.sealed`);
 
-/** Public box keys lie beside the trust root: they are no secret, and whoever swaps one gets nothing that opens. */
-export const readPublicBox = async (folder: string, role: 'gateway' | 'verifier'): Promise<string> =>
-  (await readFile(join(folder, `${role}.box.pub`), 'utf8')).trim();
+const boxPath = (folder: string, role: 'gateway' | 'verifier'): string => join(folder, `${role}.box.pub`);
+
+/**
+ * To whom secrets of a role are sealed. The key lies beside the trust root, signed by that role.
+ * @param trustRoot the one that the caller believes; else the one in the folder
+ */
+export async function readPublicBox(
+  folder: string,
+  role: 'gateway' | 'verifier',
+  trustRoot?: TrustRoot,
+): Promise<string> {
+  const [text, root] = await Promise.all([
+    readFile(boxPath(folder, role), 'utf8'),
+    trustRoot ?? readFile(join(folder, 'trust-root.json'), 'utf8').then((file) => parseTrustRoot(file).trustRoot),
+  ]);
+  return checkBoxKey(text, role, ed25519PublicKey(role === 'gateway' ? root.gatewayKey : root.verifierKey));
+}
+
+/** A role says at each start which box is its own: whoever swapped the file, or wrote it before it was signed, is undone. */
+export async function publishBox(
+  folder: string,
+  role: 'gateway' | 'verifier',
+  privatePem: string,
+  roleKey: KeyObject,
+): Promise<void> {
+  const text = signBoxKey(publicBoxKey(privatePem), role, roleKey);
+  if ((await readFile(boxPath(folder, role), 'utf8').catch(() => '')) !== text)
+    await writeWhole(boxPath(folder, role), text);
+}

@@ -10,6 +10,8 @@ export interface Place {
   readonly secrets: string;
   /** First secrets of new accounts, sealed to the verifier, who presents them again after a removal. */
   readonly firstSecrets: string;
+  /** What a role without a database of its own has believed before (`trust/memory.ts`), beside its keys. */
+  readonly memory: (role: 'control' | 'verifier' | 'worker') => string;
   readonly socket: (role: 'control' | 'gateway' | 'verifier' | 'worker' | 'api') => string;
 }
 
@@ -23,6 +25,7 @@ export function placeOf(folder: string): Place {
     snapshots: join(absolute, 'snapshots'),
     secrets: join(absolute, 'secrets'),
     firstSecrets: join(absolute, 'first-secrets'),
+    memory: (role) => join(absolute, role, 'heads.json'),
     socket: (role) => join(sockets, `${role}.sock`),
   };
 }

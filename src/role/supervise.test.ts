@@ -9,6 +9,7 @@ import { seeded } from '../approval/testing.ts';
 import { configTemplate } from '../cli/template.ts';
 import { systemClock } from '../clock.ts';
 import { connectPipe } from '../connector/pipe.ts';
+import { generateBoxKey } from '../gateway/box.ts';
 import { startCluster } from '../store/embedded.ts';
 import { demoGenesis } from '../trust/genesis.ts';
 import { placeOf } from './place.ts';
@@ -22,7 +23,10 @@ const started: Supervised[] = [];
 async function begin(name: string): Promise<{ folder: string; configFile: string }> {
   const place = join(root, name);
   const config = join(root, `${name}.yaml`);
-  await writeFile(config, configTemplate({ tenant: 'acme', owner: '100', expires: '2099-01-01' }));
+  await writeFile(
+    config,
+    configTemplate({ tenant: 'acme', owner: '100', delivery: generateBoxKey().publicKey, expires: '2099-01-01' }),
+  );
   const people = ['901', '902', '903'].map((person) => ({
     person,
     name: `Person ${person}`,

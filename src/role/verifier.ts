@@ -19,12 +19,13 @@ import { openTargets } from '../gateway/target.ts';
 import { parseVerifier } from '../ledger/note.ts';
 import { openScribe, type Submit } from '../ledger/scribe.ts';
 import { isMechanism } from '../plan/change.ts';
-import { type InForce, readInForce } from '../trust/force.ts';
+import type { InForce } from '../trust/force.ts';
 import { readKey, readKeyText } from '../trust/key.ts';
+import { believe, fileMemory } from '../trust/memory.ts';
 import { judge, type Looked, type LookOrder, signVerification, type VerificationBody } from '../verification/look.ts';
 import { ADDING } from '../writ/tuple.ts';
 import { rawPublicKey } from '../writ/writ.ts';
-import { CATALOGUES, firstSecretPath, PERFORMERS } from './gateway.ts';
+import { CATALOGUES, firstSecretPath, PERFORMERS, publishBox } from './gateway.ts';
 import { placeOf } from './place.ts';
 
 /** A target may need a moment until a read shows what a write did; after this it is contradicted. */
@@ -33,12 +34,17 @@ const PATIENCE_MS = [0, 150, 600, 1500];
 export async function startVerifier(folder: string): Promise<Listener> {
   const place = placeOf(folder);
   const clock = systemClock;
-  let inForce: InForce = await readInForce(folder, clock.now());
   const key = await readKey(folder, 'verifier');
   const boxKey = await readKeyText(folder, 'verifierBox');
-  if (rawPublicKey(key) !== inForce.trustRoot.verifierKey) {
-    throw new Failure('authority-invalid', 'this verifier’s key is not the one in the trust root');
-  }
+  const memory = fileMemory(place.memory('verifier'));
+  const readSigned = (): Promise<InForce> =>
+    believe(folder, clock.now(), memory, ({ trustRoot }) => {
+      if (rawPublicKey(key) !== trustRoot.verifierKey) {
+        throw new Failure('authority-invalid', 'this verifier’s key is not the one in the trust root');
+      }
+    });
+  let inForce = await readSigned();
+  await publishBox(folder, 'verifier', boxKey, key);
   const authority = (): Authority => inForce.authority;
   const targets = openTargets(PERFORMERS, authority, () => inForce.trustRoot.demo);
   const credentials = openCredentials(place.secrets, boxKey, authority, clock);
@@ -202,7 +208,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
   const handlers: Handlers = {
     ping: () => ({ role: 'verifier' }),
     reload: async () => {
-      inForce = await readInForce(folder, clock.now(), inForce.term.serial);
+      inForce = await readSigned();
       for (const runner of runners.values()) await runner.stop();
       runners.clear();
     },

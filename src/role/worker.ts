@@ -16,7 +16,7 @@ import {
   type Peer,
 } from '../connector/pipe.ts';
 import { Failure, hasCode } from '../errors.ts';
-import { readInForce } from '../trust/force.ts';
+import { believe, fileMemory } from '../trust/memory.ts';
 import { placeOf } from './place.ts';
 
 interface Token {
@@ -28,7 +28,8 @@ interface Token {
 export async function startWorker(folder: string): Promise<Listener> {
   const place = placeOf(folder);
   const clock = systemClock;
-  let { authority } = await readInForce(folder, clock.now());
+  const memory = fileMemory(place.memory('worker'));
+  let { authority } = await believe(folder, clock.now(), memory);
   const runners = new Map<string, Runner>();
   const tokens = new Map<string, Token>();
   let gateway: Promise<Peer> | null = null;
@@ -92,7 +93,7 @@ export async function startWorker(folder: string): Promise<Listener> {
   const handlers = (connection: Connection): Handlers => ({
     ping: () => ({ role: 'worker', confinement: probeConfinement() }),
     reload: async () => {
-      ({ authority } = await readInForce(folder, clock.now()));
+      ({ authority } = await believe(folder, clock.now(), memory));
       for (const runner of runners.values()) await runner.stop();
       runners.clear();
     },

@@ -5,6 +5,7 @@
  *   records.ndjson     the accepted records, one canonical object a line
  *   tree               their Merkle tree (RFC 6962), hashes of 32 bytes in the order in which subtrees complete
  *   index              sorted by key prefix: prefix 12 · offset 6 · length 4 · line 4 · leaf 4, big-endian
+ *   pages              each page of the index: its first prefix 12 · SHA-256 of its entries 32; what proves an absence
  *   quarantine.ndjson  the records set aside: {"key","line","reason"}
  *   statement.json     what the gateway attests of all this (`statement.ts`)
  *
@@ -22,8 +23,12 @@ import type { Quarantined, Sink } from './records.ts';
 
 export const ENTRY = KEY_PREFIX + 18;
 export const HASH = 32;
-/** Index entries written at a time. */
-const BATCH = 8192;
+/** Entries in a page of the index: what one look reads and checks. */
+export const PAGE = 128;
+/** A page's place in `pages`. */
+export const PAGE_ENTRY = KEY_PREFIX + HASH;
+/** Index entries written at a time: whole pages. */
+const BATCH = 64 * PAGE;
 
 /** Where leaf `index` lies among the tree file's hashes: before it come `index` leaves and the subtrees they complete. */
 const leafPlace = (index: number): number => 2 * index - bitCount(index);
@@ -168,6 +173,8 @@ export interface Archived {
   readonly recordsRoot: Digest;
   readonly records: number;
   readonly quarantined: Quarantine;
+  /** SHA-256 of `pages`: which keys there are, and so which there are not. */
+  readonly index: Digest;
 }
 
 export interface Quarantine {
@@ -236,7 +243,7 @@ export class Archive implements Sink {
       sorted = this.#files.keys.sort();
     }
     const { keys } = this.#files;
-    await writeIndex(join(this.#folder, 'index'), keys, sorted.order);
+    const index = await writeIndex(this.#folder, keys, sorted.order);
     await this.#files.finish();
     await this.#aside.finish();
     const digest = this.#asideDigest.digest('hex') as Digest;
@@ -244,6 +251,7 @@ export class Archive implements Sink {
       recordsRoot: this.#files.root(),
       records: keys.size,
       quarantined: { count: this.#count, unkeyed: this.#unkeyed, duplicates, digest },
+      index,
     };
   }
 
@@ -284,8 +292,11 @@ export class Archive implements Sink {
   }
 }
 
-async function writeIndex(path: string, keys: KeyTable, order: Uint32Array): Promise<void> {
-  const index = new Appender(path);
+/** @returns the digest of `pages` */
+async function writeIndex(folder: string, keys: KeyTable, order: Uint32Array): Promise<Digest> {
+  const index = new Appender(join(folder, 'index'));
+  const pages = new Appender(join(folder, 'pages'));
+  const digest = createHash('sha256');
   try {
     for (let from = 0; from < order.length; from += BATCH) {
       const leaves = order.subarray(from, from + BATCH);
@@ -299,9 +310,29 @@ async function writeIndex(path: string, keys: KeyTable, order: Uint32Array): Pro
         batch.writeUInt32BE(keys.line(leaf), at + KEY_PREFIX + 10);
         batch.writeUInt32BE(leaf, at + KEY_PREFIX + 14);
       }
+      const table = pageTable(batch);
+      table.copy(pages.bytes(table.length));
+      digest.update(table);
     }
     await index.finish();
+    await pages.finish();
   } finally {
     index.close();
+    pages.close();
   }
+  return digest.digest('hex') as Digest;
 }
+
+/** The table of an index, or of whole pages of one. */
+export function pageTable(entries: Buffer): Buffer {
+  const size = PAGE * ENTRY;
+  const table = Buffer.allocUnsafe(Math.ceil(entries.length / size) * PAGE_ENTRY);
+  for (let at = 0, place = 0; at < entries.length; at += size, place += PAGE_ENTRY) {
+    const page = entries.subarray(at, at + size);
+    page.copy(table, place, 0, KEY_PREFIX);
+    pageHash(page).copy(table, place + KEY_PREFIX);
+  }
+  return table;
+}
+
+export const pageHash = (page: Buffer): Buffer => createHash('sha256').update(page).digest();

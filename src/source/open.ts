@@ -1,10 +1,17 @@
-/** Reading a kept snapshot: one record by its key, its proof, or all of them in order; the rows are never loaded. */
+/**
+ * Reading a kept snapshot: one record by its key, its proof, or all of them in order; the rows are never loaded.
+ *
+ * That a key is *not* there is a statement too, and somebody may have spoilt the files to have it made. So the table of
+ * the index's pages is held against the attested digest when the snapshot is opened, and stays in memory; it says which
+ * one page could hold a key, and that page is held against the table each time it is read.
+ */
+import { hash } from 'node:crypto';
 import { closeSync, createReadStream, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Digest, parseCanonical } from '../canonical.ts';
 import { Failure } from '../errors.ts';
 import { checkInclusion, foldCover, inclusionPath, leafHash } from '../ledger/tree.ts';
-import { ENTRY, HASH, subtreePlace } from './archive.ts';
+import { ENTRY, HASH, PAGE, PAGE_ENTRY, pageHash, pageTable, subtreePlace } from './archive.ts';
 import { KEY_PREFIX, keyPrefix } from './key-table.ts';
 import type { Quarantined } from './records.ts';
 import type { SignedStatement, Statement } from './statement.ts';
@@ -34,8 +41,10 @@ export interface OpenSnapshot {
   /** As it lies on disk; its signature is `checkStatement`'s business. */
   readonly statement: Statement;
   /**
-   * One binary search. `quarantined`: the key's record was set aside, or records were set aside whose key cannot be
-   * told, or the whole snapshot is held; either way its absence means nothing. null: it is not in the snapshot.
+   * One binary search and one page. `quarantined`: the key's record was set aside, or records were set aside whose key
+   * cannot be told, or the whole snapshot is held, or it proves no absences; either way its absence means nothing.
+   * null: it is not in the snapshot.
+   * @throws Failure `snapshot-damaged` when the page that could hold it is not the attested one
    */
   find(key: string): Found | 'quarantined' | null;
   has(key: string): boolean;
@@ -68,7 +77,12 @@ export function openSnapshot(folder: string, id: string): OpenSnapshot {
   const size = fstatSync(index).size / ENTRY;
   const damaged = (what: string) => new Failure('snapshot-damaged', `snapshot ${id}: ${what}`);
   let aside: Map<string, Quarantined> | null = null;
-  const quarantined = () => readQuarantine(at('quarantine.ndjson'));
+  const quarantined = () => {
+    const text = readFileSync(at('quarantine.ndjson'), 'utf8');
+    if (hash('sha256', text) !== statement.quarantined.digest)
+      throw damaged('the records set aside are not the attested ones');
+    return readQuarantine(text);
+  };
 
   const read = (fd: number, position: number, length: number): Buffer => {
     const bytes = Buffer.allocUnsafe(length);
@@ -77,16 +91,25 @@ export function openSnapshot(folder: string, id: string): OpenSnapshot {
     return bytes;
   };
 
+  const pages = ((): Buffer => {
+    if (statement.index === undefined) return pageTable(read(index, 0, size * ENTRY));
+    const table = readFileSync(at('pages'));
+    const whole = size === statement.records && table.length === Math.ceil(size / PAGE) * PAGE_ENTRY;
+    if (whole && hash('sha256', table) === statement.index) return table;
+    for (const fd of open) closeSync(fd);
+    throw damaged('the index is not the attested one');
+  })();
+
   const search = (key: string): Found | null => {
     const wanted = keyPrefix(key);
-    let [low, high] = [0, size];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (read(index, middle * ENTRY, KEY_PREFIX).compare(wanted) < 0) low = middle + 1;
-      else high = middle;
-    }
-    if (low === size) return null;
-    const entry = read(index, low * ENTRY, ENTRY);
+    // The last page that begins at or before it is the only one that could hold it.
+    const number = firstAfter(pages, PAGE_ENTRY, wanted) - 1;
+    if (number < 0) return null;
+    const page = read(index, number * PAGE * ENTRY, Math.min(PAGE, size - number * PAGE) * ENTRY);
+    if (!pages.subarray(number * PAGE_ENTRY + KEY_PREFIX, (number + 1) * PAGE_ENTRY).equals(pageHash(page)))
+      throw damaged(`page ${number + 1} of the index is not the attested one`);
+    const place = (firstAfter(page, ENTRY, wanted) - 1) * ENTRY;
+    const entry = page.subarray(place, place + ENTRY);
     if (!entry.subarray(0, KEY_PREFIX).equals(wanted)) return null;
     const text = read(rows, entry.readUIntBE(KEY_PREFIX, 6), entry.readUInt32BE(KEY_PREFIX + 6)).toString('utf8');
     const row = JSON.parse(text) as Found['row'];
@@ -102,7 +125,8 @@ export function openSnapshot(folder: string, id: string): OpenSnapshot {
     find(key) {
       const found = search(key);
       if (found) return found;
-      if (statement.verdict === 'held' || statement.quarantined.unkeyed > 0) return 'quarantined';
+      if (statement.index === undefined || statement.verdict === 'held' || statement.quarantined.unkeyed > 0)
+        return 'quarantined';
       aside ??= new Map(quarantined().flatMap((record) => (record.key === null ? [] : [[record.key, record]])));
       return aside.has(key) ? 'quarantined' : null;
     },
@@ -125,8 +149,20 @@ export function openSnapshot(folder: string, id: string): OpenSnapshot {
   };
 }
 
-const readQuarantine = (path: string): Quarantined[] =>
-  readFileSync(path, 'utf8')
+/** Of sorted entries that begin with a key prefix: the place of the first one after `wanted`. */
+function firstAfter(entries: Buffer, length: number, wanted: Buffer): number {
+  let [low, high] = [0, entries.length / length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const from = middle * length;
+    if (entries.compare(wanted, 0, KEY_PREFIX, from, from + KEY_PREFIX) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+const readQuarantine = (text: string): Quarantined[] =>
+  text
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as Quarantined);

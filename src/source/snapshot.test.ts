@@ -362,6 +362,104 @@ describe('an opened snapshot', () => {
     });
   });
 
+  /** 1000 people, which is eight pages of the index; odd keys are there, even ones are not. */
+  const many = () => take(`id,name\n${Array.from({ length: 1000 }, (_, at) => `${2 * at + 1},a\n`).join('')}`);
+  const spoil = async (snapshot: Snapshot, file: string, change: (bytes: Buffer) => Buffer) => {
+    const path = join(folder, snapshot.statement.id, file);
+    await writeFile(path, change(await readFile(path)));
+  };
+  const everybody = Array.from({ length: 2000 }, (_, at) => String(at));
+  const ENTRY = 30;
+  const PAGE = 128 * ENTRY;
+
+  it('says who is there and who is not, on every page', async () => {
+    const snapshot = await many();
+    opened(snapshot, (open) => {
+      for (const key of everybody) expect(open.has(key), key).toBe(Number(key) % 2 === 1);
+      expect(open.find('2')).toBe(null);
+    });
+  });
+
+  const SPOILT: [string, string, (bytes: Buffer) => Buffer][] = [
+    ['an index of zeros', 'index', (bytes) => Buffer.alloc(bytes.length)],
+    ['an index cut short', 'index', (bytes) => bytes.subarray(0, bytes.length - ENTRY)],
+    ['an index with nothing in it', 'index', () => Buffer.alloc(0)],
+    ['an index whose pages are exchanged', 'index', (b) => Buffer.concat([b.subarray(PAGE), b.subarray(0, PAGE)])],
+    [
+      'an index in which one is another',
+      'index',
+      (bytes) => Buffer.concat([bytes.subarray(0, ENTRY), bytes.subarray(0, ENTRY), bytes.subarray(2 * ENTRY)]),
+    ],
+    ['a table of zeros', 'pages', (bytes) => Buffer.alloc(bytes.length)],
+    ['a table cut short', 'pages', (bytes) => bytes.subarray(44)],
+  ];
+  it.each(SPOILT)('takes nobody away by %s', async (_, file, change) => {
+    const snapshot = await many();
+    await spoil(snapshot, file, change);
+    const damaged = expect.objectContaining({ code: 'snapshot-damaged' });
+    let refused = 0;
+    try {
+      opened(snapshot, (open) => {
+        for (const key of everybody.filter((each) => Number(each) % 2 === 1)) {
+          try {
+            expect(open.find(key)).toMatchObject({ row: { id: key } });
+          } catch (thrown) {
+            expect(thrown).toEqual(damaged);
+            refused += 1;
+          }
+        }
+      });
+    } catch (thrown) {
+      expect(thrown).toEqual(damaged);
+      refused += 1;
+    }
+    expect(refused).toBeGreaterThan(0);
+  });
+
+  it('takes nobody away by an index and a table that fit each other', async () => {
+    const [snapshot, other] = [await many(), await take('id,name\n1,King\n')];
+    for (const file of ['index', 'pages']) {
+      const bytes = await readFile(join(folder, other.statement.id, file));
+      await spoil(snapshot, file, () => bytes);
+    }
+    expect(() => openSnapshot(folder, snapshot.statement.id)).toThrow(
+      expect.objectContaining({ code: 'snapshot-damaged' }),
+    );
+  });
+
+  it('takes nobody away by an index that is spoilt while it is open', async () => {
+    const snapshot = await many();
+    const open = openSnapshot(folder, snapshot.statement.id);
+    await spoil(snapshot, 'index', (bytes) => Buffer.alloc(bytes.length));
+    expect(() => open.find('1')).toThrow(expect.objectContaining({ code: 'snapshot-damaged' }));
+    open.close();
+  });
+
+  it('does not forget who was set aside', async () => {
+    const others = Array.from({ length: 1000 }, (_, at) => `p${at},a\n`).join('');
+    const snapshot = await take(`id,name\n${others}2,Yang\n2,Yang\n`);
+    expect(snapshot.statement.verdict).toBe('accepted');
+    opened(snapshot, (open) => expect(open.find('2')).toBe('quarantined'));
+    await spoil(snapshot, 'quarantine.ndjson', () => Buffer.alloc(0));
+    opened(snapshot, (open) => {
+      expect(() => open.find('2')).toThrow(expect.objectContaining({ code: 'snapshot-damaged' }));
+    });
+  });
+
+  it('proves no absence under a statement that names no index, and every presence', async () => {
+    const snapshot = await many();
+    const { index: _, ...before } = snapshot.statement;
+    const signed = signStatement(before, gateway.privateKey);
+    await writeFile(join(folder, before.id, 'statement.json'), JSON.stringify(signed));
+    await rm(join(folder, before.id, 'pages'));
+    opened(snapshot, (open) => {
+      expect(open.find('2')).toBe('quarantined');
+      expect(open.prove('3')).toMatchObject({ index: 1 });
+    });
+    const again = await take(await readFile(join(folder, before.id, 'raw')), { previous: before });
+    opened(again, (open) => expect(open.find('2')).toBe(null));
+  });
+
   it('is not found under an id that is not there', () => {
     expect(() => openSnapshot(folder, 'abc')).toThrow(expect.objectContaining({ code: 'not-found' }));
   });

@@ -69,7 +69,10 @@ export async function takeSnapshot(taking: Taking): Promise<Snapshot> {
     const receivedAt = clock.now();
     const framing = framingDigest(feed);
     const unchanged =
-      previous?.rawDigest === received.digest && previous.framing === framing && (await isKept(folder, previous.id));
+      previous?.rawDigest === received.digest &&
+      previous.framing === framing &&
+      previous.index !== undefined &&
+      (await isKept(folder, previous.id));
     const framed = await guard(
       unchanged ? adopt(folder, previous, incoming, feed) : frameRecords(incoming, received.pages, feed),
     );
@@ -190,7 +193,7 @@ async function frameRecords(folder: string, pages: readonly number[] | null, fee
   }
 }
 
-const KEPT = ['raw', 'records.ndjson', 'tree', 'index', 'quarantine.ndjson'] as const;
+const KEPT = ['raw', 'records.ndjson', 'tree', 'index', 'pages', 'quarantine.ndjson'] as const;
 
 const isKept = async (folder: string, id: string): Promise<boolean> => {
   const found = await Promise.all(KEPT.map((file) => stat(join(folder, id, file)).catch(() => null)));
@@ -201,9 +204,10 @@ const isKept = async (folder: string, id: string): Promise<boolean> => {
 async function adopt(folder: string, previous: Statement, incoming: string, feed: Feed): Promise<Framed> {
   await rm(join(incoming, 'raw'));
   for (const file of KEPT) await link(join(folder, previous.id, file), join(incoming, file));
-  const { recordsRoot, records, quarantined, watermark, asOf } = previous;
+  const { recordsRoot, records, quarantined, index, watermark, asOf } = previous;
+  assert(index !== undefined, 'only what proves its absences is adopted');
   return {
-    archived: { recordsRoot, records, quarantined },
+    archived: { recordsRoot, records, quarantined, index },
     trouble: null,
     stated: null,
     watermark,

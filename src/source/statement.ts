@@ -23,6 +23,8 @@ export interface Statement {
   readonly recordsRoot: Digest;
   readonly records: number;
   readonly quarantined: Quarantine;
+  /** SHA-256 of the table of the index's pages (`archive.ts`). Statements before it prove no absence. */
+  readonly index?: Digest;
   /** ISO times, UTC. */
   readonly receivedAt: string;
   readonly asOf: string | null;

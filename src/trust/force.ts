@@ -92,11 +92,10 @@ const fileText = async (folder: string, name: string): Promise<string> =>
   });
 
 /**
- * @param folder the data folder
- * @param newest the newest serial that this process has believed before: an older one is a rollback
+ * What the files of the data folder say, in itself; a role holds it against its memory (`memory.ts`).
  * @throws Failure `authority-invalid`
  */
-export async function readInForce(folder: string, now: Instant, newest = 0): Promise<InForce> {
+export async function readInForce(folder: string, now: Instant): Promise<InForce> {
   const [trustText, rosterFile, authorityFile] = await Promise.all([
     fileText(folder, 'trust-root.json'),
     fileText(folder, 'roster.json'),
@@ -111,12 +110,6 @@ export async function readInForce(folder: string, now: Instant, newest = 0): Pro
   const { term, authority, people, need } = checkAuthority(JSON.parse(authorityFile) as SignedAuthority, rosters.head);
   if (people.length < need) {
     throw new Failure('authority-invalid', `${people.length} of ${need} people have signed the authority`);
-  }
-  if (term.serial < newest) {
-    throw new Failure(
-      'authority-invalid',
-      `authority ${term.serial} was in force before ${newest}: somebody rolls back`,
-    );
   }
   return { trustRoot: root.trustRoot, roster: rosters.head, term, authority, authorityDigest: term.authority };
 }

@@ -16,7 +16,7 @@ import { sha256 } from '../canonical.ts';
 import type { Clock, Random } from '../clock.ts';
 import { authorityOf, checkConfig, formatProblem } from '../config.ts';
 import { Failure } from '../errors.ts';
-import { generateBoxKey } from '../gateway/box.ts';
+import { generateBoxKey, signBoxKey } from '../gateway/box.ts';
 import { createSigner, formatVerifier } from '../ledger/note.ts';
 import { rawPublicKey } from '../writ/writ.ts';
 import { AUTHORITY_NAMESPACE, type AuthorityTerm, type SignedAuthority, termText } from './force.ts';
@@ -67,7 +67,10 @@ export async function prepareGenesis(input: {
   for (const role of ['gateway', 'verifier'] as const) {
     const { privatePem, publicKey } = generateBoxKey();
     await writeKeyText(folder, role === 'gateway' ? 'gatewayBox' : 'verifierBox', privatePem);
-    await writeFile(join(folder, `${role}.box.pub`), `${publicKey}\n`);
+    await writeFile(
+      join(folder, `${role}.box.pub`),
+      signBoxKey(publicKey, role, role === 'gateway' ? gateway : verifier),
+    );
   }
   const document: RosterDocument = {
     v: 1,

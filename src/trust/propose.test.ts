@@ -116,15 +116,6 @@ describe('a new authority comes into force by its people alone', () => {
       code: 'wrong-use',
     });
   });
-
-  test('an old authority with all its signatures cannot come back', async () => {
-    const old = await readFile(join(folder, 'authority.json'), 'utf8');
-    const authority = await more();
-    for (const person of ['901', '902'])
-      await approveAuthority(folder, await inForce(), authority, await signerOf(person));
-    await writeFile(join(folder, 'authority.json'), old);
-    await expect(readInForce(folder, systemClock.now(), 2)).rejects.toThrow('rolls back');
-  });
 });
 
 describe('a ceremony', () => {

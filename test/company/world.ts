@@ -20,6 +20,7 @@ import { openPlans, showPlan, showPlans } from '../../src/control/inspect.ts';
 import { type PlanningReport, plan as planning } from '../../src/control/planning.ts';
 import { type RunReport, run as running } from '../../src/control/run.ts';
 import { sign } from '../../src/control/sign.ts';
+import { generateBoxKey } from '../../src/gateway/box.ts';
 import { sealCredential } from '../../src/gateway/credential.ts';
 import { checkLedger, type LedgerReport } from '../../src/ledger/check.ts';
 import { type Control, startControl } from '../../src/role/control.ts';
@@ -70,9 +71,10 @@ export const HOUR = 3_600_000;
 
 const EXPIRES = '2099-01-01';
 
-const configText = (url: string, exporter: string, bounds: Bounds): string => `version: 1
+const configText = (url: string, exporter: string, delivery: string, bounds: Bounds): string => `version: 1
 tenant: acme
 owner: "104"
+delivery: ${delivery}
 feeds:
   hr:
     csv: hr/people.csv
@@ -151,6 +153,8 @@ export interface World {
   /** The gateway's database: for looking, never for a test's own forging. */
   readonly gatewayDatabase: Database;
   readonly keys: { readonly decision: KeyObject; readonly log: KeyObject };
+  /** Of the help desk, which hands out first secrets: nowhere in the data folder. */
+  readonly deliveryKey: string;
   signer(person: string): Signer;
   exportHr(rows: readonly Row[], ageMs?: number): Promise<void>;
   plan(): Promise<PlanningReport>;
@@ -196,7 +200,8 @@ export async function startWorld(bounds: Bounds = { grants: 80, removals: 20 }):
   const hrKey = generateSshKey({ random: systemRandom, comment: 'hr' });
   const exporter = hrKey.publicText.trim().split(' ').slice(0, 2).join(' ');
   const configFile = join(folder, 'writgate.yaml');
-  const yaml = configText(url, exporter, bounds);
+  const helpDesk = generateBoxKey();
+  const yaml = configText(url, exporter, helpDesk.publicKey, bounds);
   await writeFile(configFile, yaml);
   const config = checkConfig(yaml, configFile);
   if (!config.ok) throw new Error(config.problems.map(({ line, message }) => `${line}: ${message}`).join('\n'));
@@ -278,7 +283,7 @@ export async function startWorld(bounds: Bounds = { grants: 80, removals: 20 }):
 
   /* ---- the target, looked at directly ---- */
   const ask = (path: string, init: RequestInit = {}) =>
-    fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${tokens.writer}` } });
+    fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${tokens.writer}`, connection: 'close' } });
   const post = async (path: string, body: unknown): Promise<void> => {
     const answer = await ask(path, { method: 'POST', body: JSON.stringify(body) });
     if (!answer.ok) throw new Error(`the target answered ${answer.status}`);
@@ -305,6 +310,7 @@ export async function startWorld(bounds: Bounds = { grants: 80, removals: 20 }):
     database,
     gatewayDatabase,
     keys,
+    deliveryKey: helpDesk.privatePem,
     signer,
     exportHr,
     plan: () => planning(held().world, { progress: () => {} }),

@@ -4,7 +4,7 @@
  */
 
 import type { LIES } from '../../examples/company/lying-scim.ts';
-import { ask } from '../../src/control/ask.ts';
+import { ask, terminate } from '../../src/control/ask.ts';
 import { showPlans } from '../../src/control/inspect.ts';
 import { HOUR, PEOPLE, type Row, type World } from '../company/world.ts';
 
@@ -58,7 +58,7 @@ export class Story {
         `${plan} ${risk}, ${state === 'refused' ? `refused itself: ${refusal.map(({ message }) => message).join('; ')}` : needs ? `needs ${needs.people} of ${needs.role}` : 'inside the envelope'}`,
         ...changes.map(
           ({ change, effect, entitlement, login, cause }) =>
-            `  ${change} ${effect} ${entitlement ?? 'account'} ${login} (${cause.replace(/R[0-9a-f]{8}/, 'R…')})`,
+            `  ${change} ${effect} ${entitlement ?? 'account'} ${login} (${cause.replace(/\b([RT])[0-9a-f]{8}/, '$1…')})`,
         ),
       ]);
     return [...feeds, ...people, ...(lines.length > 0 ? lines : ['nothing to do'])];
@@ -128,6 +128,16 @@ const STEPS: readonly (readonly [form: RegExp, act: Act])[] = [
         reason: 'as asked',
       });
     },
+  ],
+  [
+    /^given (\S+) terminates (\S+) ahead of HR$/,
+    async (story, by = '', person = '') => {
+      await terminate(story.world.control().world, { person: keyOf(person), by: keyOf(by), reason: 'incident' });
+    },
+  ],
+  [
+    /^given HR lists (\S+) again$/,
+    (story, name = '') => story.export((rows) => [...rows, ...PEOPLE.filter(({ id }) => id === keyOf(name))]),
   ],
   [/^when Writgate plans$/, (story) => story.plan()],
   [/^when Writgate runs$/, (story) => story.run()],

@@ -38,6 +38,11 @@ export interface Catalogue {
   resolveObject(id: string, options: TargetOptions): { call: Call; read(reply: Reply): string | null } | null;
   /** The gateway's own read that tells which configured name an entitlement's id has; null where the ref is the name. */
   resolveEntitlement(ref: string, options: TargetOptions): { call: Call; read(reply: Reply): string | null } | null;
+  /** The gateway's own read of the ids that bear an entitlement's name on the system; null where the name is the id. */
+  findEntitlement(
+    name: string,
+    options: TargetOptions,
+  ): { call: Call; read(reply: Reply): readonly string[] | null } | null;
   /** From the reply to a create under a writ: the new object's id, or null when it does not tell. */
   createdId(call: Call, reply: Reply): string | null;
   /**

@@ -504,6 +504,7 @@ export const catalogue: Catalogue = {
   resolveObject,
   // The reference is the name, in its one spelling.
   resolveEntitlement: () => null,
+  findEntitlement: () => null,
   createdId: (call, reply) =>
     call.kind === 'ldap' && call.op === 'add' && reply.kind === 'ldap' && reply.code === 0 ? plainDn(call.dn) : null,
   withSecret,

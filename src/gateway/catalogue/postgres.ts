@@ -44,6 +44,7 @@ export const catalogue: Catalogue = {
   // A role's name is all there is: object and entitlement are named by it.
   resolveObject: () => null,
   resolveEntitlement: () => null,
+  findEntitlement: () => null,
   createdId: (call, reply) =>
     call.kind === 'sql' && call.statement === 'create account' && reply.kind === 'sql' && reply.sqlstate === null
       ? String(call.params['login'])

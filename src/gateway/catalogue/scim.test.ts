@@ -553,6 +553,33 @@ describe('names behind ids', () => {
     expect(entitlement.read(answer)).toBeNull();
   });
 
+  const list = (...names: string[]) => ({
+    totalResults: names.length,
+    Resources: names.map((displayName, at) => ({ id: `g${at + 1}`, displayName })),
+  });
+  const rivals = catalogue.findEntitlement('Staff "A"', {})!;
+
+  test('who bears a name is asked by a read, with the name quoted', () => {
+    expect(allowed(rivals.call as HttpCall).operation).toBe('read Group');
+    expect(rivals.call).toMatchObject({ query: { filter: 'displayName eq "Staff \\"A\\""' } });
+  });
+
+  test('all who bear a name are told', () => {
+    expect(rivals.read(reply(200, list()))).toEqual([]);
+    expect(rivals.read(reply(200, list('Staff "A"')))).toEqual(['g1']);
+    expect(rivals.read(reply(200, list('Staff "A"', 'STAFF "a"')))).toEqual(['g1', 'g2']);
+  });
+
+  test.each([
+    ['a page of several', { ...list('Staff "A"'), totalResults: 2 }],
+    ['a page that goes on', { ...list('Staff "A"'), nextCursor: 'x' }],
+    ['an answer to another question', list('Staff "A"', 'Sales')],
+    ['an entry without an id', { totalResults: 1, Resources: [{ displayName: 'Staff "A"' }] }],
+    ['no list', { id: 'g1', displayName: 'Staff "A"' }],
+  ])('%s does not tell who bears a name', (_, body) => {
+    expect(rivals.read(reply(200, body))).toBeNull();
+  });
+
   test('the id of a created account binds from a 201 about the login that was asked for, and from nothing else', () => {
     const asked = create({});
     expect(catalogue.createdId(asked, reply(201, { id: 'u9', userName: 'Zoe' }))).toBe('u9');

@@ -22,13 +22,14 @@ import {
   addMember,
   attributesPatch,
   ENTERPRISE,
+  equals,
   GROUP,
   PATCH_OP,
   removeMember,
   USER,
   userBody,
 } from '../../connectors/scim/attributes.ts';
-import { fold, readBoolean, readGroup, readUser, type User } from '../../connectors/scim/read.ts';
+import { fold, readBoolean, readGroup, readPage, readUser, type User } from '../../connectors/scim/read.ts';
 import type { Catalogue, Classification, Classified } from './contract.ts';
 
 /** Why not. */
@@ -456,6 +457,24 @@ export const catalogue: Catalogue = {
   resolveEntitlement: (ref) => ({
     call: { kind: 'http', method: 'GET', path: ['Groups', ref], query: { excludedAttributes: 'members' } },
     read: (reply) => ok(reply, readGroup, ref)?.name ?? null,
+  }),
+
+  findEntitlement: (name) => ({
+    call: {
+      kind: 'http',
+      method: 'GET',
+      path: ['Groups'],
+      query: { filter: equals('displayName', name), excludedAttributes: 'members' },
+    },
+    read(reply) {
+      const page = readPage(reply, readGroup);
+      // All of them on one page, or nobody knows how many there are.
+      if (page === null || page.total !== page.items.length || page.nextCursor !== null) return null;
+      // displayName is not case-exact (RFC 7643 section 4.2): whatever a server takes for the same name is a rival.
+      return page.items.some((group) => group.name.toLowerCase() !== name.toLowerCase())
+        ? null
+        : page.items.map(({ id }) => id);
+    },
   }),
 
   createdId(call, reply) {
