@@ -4,7 +4,9 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ask } from '../src/control/ask.ts';
+import { run } from '../src/control/run.ts';
 import { askOverLimit } from '../src/control/sign.ts';
+import type { Database } from '../src/store/database.ts';
 import { HOUR, JOINER, PEOPLE, type RoleName, type Row, startWorld, type World } from './company/world.ts';
 
 let world: World;
@@ -181,6 +183,26 @@ test('two runs at once do each change once', async () => {
   ]);
   expect(rows.length).toBeGreaterThan(2);
   expect(rows.filter(({ attempts }) => attempts !== 1)).toEqual([]);
+});
+
+test('an answer that comes late ends no run: what was in hand when it was asked for goes on', async () => {
+  const { world: w } = world.control();
+  await hr(moved('109', 'legal', moved('110', 'legal')));
+  await world.plan();
+  const late: Database = {
+    ...w.database,
+    async query<T>(sql: string, params?: readonly unknown[]) {
+      const rows = await w.database.query<T>(sql, params);
+      if (sql.includes('c.next_at <= $3')) await w.clock.sleep(400);
+      return rows;
+    },
+  };
+  await run({ ...w, database: late }, { signal: new AbortController().signal, progress: () => undefined });
+  expect(await unfinished()).toEqual([]);
+  expect(await groupsOf('jo')).toBe('jo: Legal,Staff');
+  await hr(PEOPLE);
+  await world.plan();
+  await world.run();
 });
 
 test('two plannings at once make one plan', async () => {
