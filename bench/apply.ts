@@ -19,7 +19,7 @@ import { withSession } from '../src/cli/session.ts';
 import { systemClock, systemRandom } from '../src/clock.ts';
 import { checkConfig } from '../src/config.ts';
 import { sealCredential } from '../src/gateway/credential.ts';
-import { readPublicBox } from '../src/role/gateway.ts';
+import { readPublicBox } from '../src/role/box.ts';
 import { supervise } from '../src/role/supervise.ts';
 import { stamp } from '../src/source/manifest.ts';
 import { demoGenesis } from '../src/trust/genesis.ts';

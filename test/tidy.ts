@@ -53,6 +53,7 @@ export const EXCEPTIONS: Readonly<Record<string, { readonly to: string; readonly
 export const ENTRIES: readonly RegExp[] = [
   /^src\/cli\/main\.ts$/,
   /^src\/connector\/runner\.ts$/,
+  /^src\/ledger\/examine-thread\.ts$/,
   /^src\/role\/main\.ts$/,
   /^test\/fixtures\//,
   /^(bench|examples)\//,

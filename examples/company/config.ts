@@ -46,8 +46,10 @@ feeds:
 correlate: [employeeId, login]                           # the first exact single match wins; two are a quarantine
 
 targets:
-  crm: { scim: "${url('crm')}", match: userName == person.login }
-  desk: { scim: "${url('desk')}", match: userName == person.login }
+  # settles: one process over its own memory; what was written is what the next read shows, or it was not written.
+  # timeout: on a busy machine each of these answers a hundred of ours, one after another.
+  crm: { scim: "${url('crm')}", settles: now, timeout: 30s, match: userName == person.login }
+  desk: { scim: "${url('desk')}", settles: now, timeout: 30s, match: userName == person.login }
   pay:
     postgres: ${url('pay')}
     match: rolname == person.login

@@ -31,6 +31,7 @@ export const LIES = {
   '429-with': 'answers 429 with Retry-After',
   '429-without': 'answers 429 without Retry-After',
   redirects: 'answers 307 to another origin',
+  'lets-password-in': 'disables, and the old password still signs in',
 } as const;
 export type Lie = keyof typeof LIES;
 const isLie = (text: unknown): text is Lie => typeof text === 'string' && Object.hasOwn(LIES, text);
@@ -55,6 +56,9 @@ interface World {
   users: User[];
   groups: Group[];
 }
+
+/** What a person may sign in with, for as long as the process lives. */
+type Passwords = Map<string, string>;
 
 interface Answer {
   readonly status: number;
@@ -173,12 +177,21 @@ function read(world: World, [resource, id]: readonly string[], query: URLSearchP
 
 class Liar {
   lie: Lie | null;
+  readonly passwords: Passwords = new Map();
   world: World = { users: [], groups: [] };
   /** What becomes of the world later, and after how many more requests. */
   #later: { in: number; world: World } | null = null;
 
   constructor(lie: Lie | null) {
     this.lie = lie;
+  }
+
+  /** The form at which people sign in: not SCIM, and no business of whoever writes there. */
+  signIn({ username, password }: Record<string, unknown>): Answer {
+    const user = this.world.users.find(({ userName }) => userName === username);
+    const isRight = user !== undefined && this.passwords.get(user.userName) === password;
+    const isIn = isRight && (user.active || this.lie === 'lets-password-in');
+    return isIn ? { status: 200, body: { token: randomUUID() } } : { status: 401, body: { error: 'wrong' } };
   }
 
   /** @returns null for no answer at all */
@@ -216,8 +229,12 @@ class Liar {
   }
 
   #write(method: string, path: readonly string[], body: Record<string, unknown>): Answer | null {
-    const before = structuredClone(this.world);
+    if (method === 'POST' && typeof body['password'] === 'string') {
+      this.passwords.set(String(body['userName']), body['password']);
+    }
     const done = (): Answer => write(this.world, method, path, body);
+    if (this.lie === null) return done();
+    const before = structuredClone(this.world);
     /** A success that tells nothing, except of a create, which has to show something. */
     const claim = (answer: Answer): Answer => (answer.status === 200 ? { status: 204 } : answer);
     switch (this.lie) {
@@ -320,6 +337,7 @@ export async function startLyingScim(
     const token = request.headers.authorization?.replace(/^Bearer /, '');
     const method = request.method ?? 'GET';
     const body = await bodyOf(request).catch(() => null);
+    if (pathname === '/sign-in' && method === 'POST') return respond(response, liar.signIn(body ?? {}));
     if (token !== tokens.writer && token !== tokens.reader) return respond(response, error(401, 'who are you?'));
     if (token === tokens.reader && method !== 'GET') return respond(response, error(403, 'reads only'));
     if (body === null) return respond(response, error(400, 'not JSON', 'invalidSyntax'));

@@ -27,6 +27,20 @@ export interface Running {
   close(): Promise<void>;
 }
 
+/** Of the schemas' attributes, those that this CRM does not keep. Each that is declared is coerced, on every read, of everybody. */
+const NOT_KEPT = {
+  user: [
+    ...['nickName', 'profileUrl', 'userType', 'preferredLanguage', 'locale', 'timezone', 'phoneNumbers', 'ims'],
+    ...['photos', 'addresses', 'entitlements', 'roles', 'x509Certificates', 'emails.display'],
+    ...['name.formatted', 'name.middleName', 'name.honorificPrefix', 'name.honorificSuffix'],
+    ...['groups.$ref', 'groups.type'],
+  ],
+  enterprise: ['costCenter', 'organization', 'division', 'manager'],
+  group: ['members.display', 'members.$ref', 'members.type'],
+};
+/** How long a write may be in memory only. A CRM that is killed has lost that much; one that is stopped, nothing. */
+const SAVE_WITHIN_MS = 100;
+
 interface Stored {
   id: string;
   userName?: string;
@@ -36,11 +50,15 @@ interface Stored {
   [attribute: string]: unknown;
 }
 
+/** A filter as scimmy parsed it (RFC 7644 section 3.4.2.2): one of these must hold, and in it each attribute's expression. */
+type Filter = readonly Readonly<Record<string, readonly unknown[]>>[] & { match<T>(values: T[]): T[] };
+
 class Store {
   readonly users = new Map<string, Stored>();
   readonly groups = new Map<string, Stored>();
   readonly #file: string | null;
   #version = 0;
+  #saving: NodeJS.Timeout | null = null;
 
   constructor(file: string | null) {
     this.#file = file;
@@ -89,8 +107,24 @@ class Store {
     return { ...stored, groups };
   }
 
+  /** Those among whom a filter is to look: one where it names him, as an index would. */
+  among(kind: 'users' | 'groups', filter: Filter | undefined): Stored[] {
+    const all = [...this[kind].values()];
+    const unique = kind === 'users' ? 'userName' : 'displayName';
+    const wanted = filter?.length === 1 ? filter[0]?.[unique] : undefined;
+    if (wanted?.[0] !== 'eq' || typeof wanted[1] !== 'string') return all;
+    const folded = wanted[1].toLowerCase();
+    return all.filter((stored) => stored[unique]?.toLowerCase() === folded);
+  }
+
   #save(): void {
-    if (this.#file === null) return;
+    if (this.#file !== null) this.#saving ??= setTimeout(() => this.flush(), SAVE_WITHIN_MS);
+  }
+
+  flush(): void {
+    if (this.#file === null || this.#saving === null) return;
+    clearTimeout(this.#saving);
+    this.#saving = null;
     const content = { version: this.#version, users: [...this.users.values()], groups: [...this.groups.values()] };
     writeFileSync(`${this.#file}.new`, JSON.stringify(content), { mode: 0o600 });
     renameSync(`${this.#file}.new`, this.#file);
@@ -103,13 +137,13 @@ function declare(store: Store, kind: 'users' | 'groups', resource: Resource): vo
   // scimmy types the two resources apart; what happens to them here is the same.
   SCIMMY.Resources.declare(resource as typeof SCIMMY.Resources.User, {
     ingress: (({ id }: { id?: string }, instance: object) => store.show(kind, store.put(kind, id, instance))) as never,
-    egress: (({ id, filter }: { id?: string; filter?: { match<T>(values: T[]): T[] } }) => {
+    egress: (({ id, filter }: { id?: string; filter?: Filter }) => {
       if (id !== undefined) {
         const stored = store[kind].get(id);
         if (!stored) throw new SCIMMY.Types.Error(404, null as never, `Resource ${id} not found`);
         return store.show(kind, stored);
       }
-      const all = [...store[kind].values()].map((stored) => store.show(kind, stored));
+      const all = store.among(kind, filter).map((stored) => store.show(kind, stored));
       return filter ? filter.match(all) : all;
     }) as never,
     degress: (({ id }: { id?: string }) => store.remove(kind, id!)) as never,
@@ -144,6 +178,9 @@ const WRITES = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 export async function startScimServer(tokens: Tokens, port = 0, state: string | null = null): Promise<Running> {
   const store = new Store(state);
   SCIMMY.Config.set({ etag: true } as never);
+  SCIMMY.Schemas.User.truncate(NOT_KEPT.user);
+  SCIMMY.Schemas.EnterpriseUser.truncate(NOT_KEPT.enterprise);
+  SCIMMY.Schemas.Group.truncate(NOT_KEPT.group);
   SCIMMY.Resources.User.extend(SCIMMY.Schemas.EnterpriseUser, false);
   declare(store, 'users', SCIMMY.Resources.User);
   declare(store, 'groups', SCIMMY.Resources.Group);
@@ -185,6 +222,7 @@ export async function startScimServer(tokens: Tokens, port = 0, state: string | 
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
+        store.flush();
         server.closeAllConnections();
       }),
   };
@@ -195,6 +233,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     options: { port: { type: 'string' }, 'token-file': { type: 'string' }, state: { type: 'string' } },
   });
   const tokens = JSON.parse(readFileSync(values['token-file'] ?? 'tokens.json', 'utf8')) as Tokens;
-  const { url } = await startScimServer(tokens, Number(values.port ?? 0), values.state ?? null);
+  const { url, close } = await startScimServer(tokens, Number(values.port ?? 0), values.state ?? null);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void close());
   console.log(JSON.stringify({ url }));
 }

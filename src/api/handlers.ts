@@ -1,10 +1,11 @@
 /** What each route does. The safe way is the only one: input is checked by its schema before a handler sees it. */
 import { z } from 'zod';
 import { parseDuration } from '../authority/authority.ts';
-import { adopt, adoptable, protect } from '../control/adopt.ts';
+import { adopt, adoptable, protect, unprotect } from '../control/adopt.ts';
 import { ask, terminate } from '../control/ask.ts';
 import { onePlan, openPlans, showPerson, showPlan, showPlans, status, trace, usedLimits } from '../control/inspect.ts';
 import { plan } from '../control/planning.ts';
+import { retry } from '../control/retry.ts';
 import { run } from '../control/run.ts';
 import { askOverLimit, sign } from '../control/sign.ts';
 import { collectEvidence } from '../evidence/bundle.ts';
@@ -82,16 +83,37 @@ export const HANDLERS = {
   adopt: handler(z.object({ system: name, logins: z.array(name).nullable().default(null) }), async ({ world }, input) =>
     showPlans(world.database, world, await adopt(world, input.system, input.logins), FIRST),
   ),
-  protect: handler(z.object({ system: name, logins: z.array(name).min(1) }), async ({ world }, input) => ({
-    protected: await protect(world, input.system, input.logins),
-  })),
+  protect: handler(
+    z.object({ system: name, logins: z.array(name).min(1), lift: z.boolean().default(false) }),
+    async ({ world }, { system, logins, lift }) => ({
+      protected: await (lift ? unprotect : protect)(world, system, logins),
+    }),
+  ),
 } as const satisfies Partial<Record<keyof typeof ROUTES, Handler>>;
 
-type Stream = (control: Control, progress: (line: string) => void, signal: AbortSignal) => Promise<unknown>;
+interface Stream {
+  readonly input: z.ZodType;
+  readonly answer: (
+    control: Control,
+    input: never,
+    progress: (line: string) => void,
+    signal: AbortSignal,
+  ) => Promise<unknown>;
+}
+
+const stream = <S extends z.ZodType>(
+  input: S,
+  answer: (
+    control: Control,
+    input: z.output<S>,
+    progress: (line: string) => void,
+    signal: AbortSignal,
+  ) => Promise<unknown>,
+): Stream => ({ input, answer: answer as Stream['answer'] });
 
 /** Long answers: lines of progress, and the result as the last one. */
 export const STREAMS = {
-  plan: async ({ world, settle }, progress): Promise<Planned> => {
+  plan: stream(z.object({}), async ({ world, settle }, _input, progress): Promise<Planned> => {
     const report = await plan(world, { progress });
     await settle();
     const numbers = await openPlans(world.database, world);
@@ -100,11 +122,16 @@ export const STREAMS = {
       plans: await showPlans(world.database, world, numbers, FIRST),
       limits: await usedLimits(world.database, world),
     };
-  },
-  run: async ({ world, settle }, progress, signal): Promise<Ran> => {
-    const before = await openPlans(world.database, world);
-    const report = await run(world, { signal, progress: (done) => progress(`${done} steps done`) });
-    await settle();
-    return { report, plans: await showPlans(world.database, world, before, FIRST) };
-  },
+  }),
+  run: stream(
+    z.object({ retry: z.boolean().default(false) }),
+    async (control, input, progress, signal): Promise<Ran> => {
+      const { world, settle } = control;
+      const retried = input.retry ? await retry(world) : [];
+      const before = await openPlans(world.database, world);
+      const report = await run(world, { signal, progress: (done) => progress(`${done} steps done`) });
+      await settle();
+      return { retried, report, plans: await showPlans(world.database, world, before, FIRST) };
+    },
+  ),
 } as const satisfies Partial<Record<keyof typeof ROUTES, Stream>>;

@@ -68,12 +68,14 @@ function build(control: Control, token: string | null): FastifyInstance {
     app.route({
       method,
       url: path,
-      handler: (_request, reply) => {
+      handler: (request, reply) => {
+        const input = checked(stream, request.body ?? {});
         const stop = new AbortController();
         reply.raw.on('close', () => stop.abort());
         const lines = new Readable({ read() {} });
         const say = (line: unknown) => lines.push(`${JSON.stringify(line)}\n`);
-        stream(control, (progress) => say({ progress }), stop.signal)
+        stream
+          .answer(control, input as never, (progress) => say({ progress }), stop.signal)
           .then((result) => say({ result }))
           .catch((thrown) => {
             const problem = problemOf(thrown);

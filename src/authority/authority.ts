@@ -113,6 +113,8 @@ export const Feed = z
     'exactly one of csv, ndjson, json',
   );
 
+const MOST_SETTLING_MS = 60_000;
+
 export const Target = z
   .strictObject({
     scim: z.url().optional(),
@@ -126,7 +128,26 @@ export const Target = z
     /** SCIM: how the server likes its PATCH; `put` where it cannot PATCH. */
     dialect: z.enum(['patch', 'put']).optional(),
     ca: z.string().optional(),
+    /**
+     * SCIM: where people sign in with a password, for the verifier to present an old one again after a removal: a POST of
+     * one JSON object, answered 2xx where they are let in, 401 or 403 where not. SCIM itself has no way to ask. Accounts
+     * are made with a first password then.
+     */
+    signIn: z
+      .strictObject({
+        url: z.url(),
+        /** Members of the object: what they are called, and which name of the account the first one holds. */
+        name: z.string().min(1).default('username'),
+        password: z.string().min(1).default('password'),
+        is: z.enum(['login', 'email']).default('login'),
+      })
+      .optional(),
     timeout: duration.default(10_000),
+    /**
+     * How long after a write a read may still show what was before: until then the verifier looks again before it says
+     * `contradicted`. Absent: 2.25 s. `now`: the next read shows it. What takes longer is for the looks that come later.
+     */
+    settles: duration.refine((ms) => ms <= MOST_SETTLING_MS, `at most ${MOST_SETTLING_MS / 1000}s`).optional(),
     /** `userName == person.login`: the target's login attribute and a CEL expression over `person`. */
     match: z.string().default('login == person.login'),
     /** Access ends at once; the account is deleted after its retention, or never. */
@@ -138,8 +159,11 @@ export const Target = z
         delete: duration.optional(),
       })
       .default({ disable: 0 }),
-    /** What nobody wrote down is reported; `writgate adopt` and `writgate protect` decide about it. */
-    unmanaged: z.literal('report').default('report'),
+    /**
+     * Accounts that nobody wrote down. `report`: counted, and left alone. `adopt`: planning proposes to adopt those that
+     * belong to exactly one person. `revert`: planning proposes to disable them. Either way people sign each plan.
+     */
+    unmanaged: z.enum(['report', 'adopt', 'revert']).default('report'),
     /** Logins with `*` at most as a wildcard; never touched. */
     protected: z.array(z.string()).default([]),
     mechanisms: z.array(z.enum(['account', 'membership', 'connections'])).optional(),

@@ -99,7 +99,7 @@ const SHARES = ['share', 'maxDrop'];
 function checkSpelling(value: unknown, path: Path, report: Report): void {
   const key = path.at(-1);
   if (typeof value === 'number' && typeof key === 'string') {
-    const unit = DURATIONS.includes(key) ? 'h' : SHARES.includes(key) ? '%' : null;
+    const unit = key === 'settles' ? 's' : DURATIONS.includes(key) ? 'h' : SHARES.includes(key) ? '%' : null;
     if (unit !== null) report.problem(path, `${path.join('.')} is ${value} without a unit`, `write ${value}${unit}`);
   } else if (typeof value === 'object' && value !== null && path.length < 16) {
     for (const [name, inner] of Object.entries(value)) checkSpelling(inner, [...path, name], report);
@@ -196,6 +196,7 @@ const ONLY: Readonly<Record<string, Protocol>> = {
   people: 'ldap',
   groups: 'ldap',
   dialect: 'scim',
+  signIn: 'scim',
 };
 
 function checkTargets(view: View, report: Report): void {
@@ -212,11 +213,18 @@ function checkTargets(view: View, report: Report): void {
       const message = `${path.join('.')} has no base, below which everything happens`;
       report.problem(path, message, 'add base: "dc=acme,dc=example"', 'key');
     }
+    if (target.signIn) checkAddress(target.signIn.url, SCHEMES.scim, [...path, 'signIn', 'url'], report);
     for (const [position, pattern] of target.protected.entries()) {
       if (/^\**$/.test(pattern)) {
         const message = `"${pattern}" protects every account, so nothing can ever be done`;
         report.problem([...path, 'protected', position], message, 'name the accounts, such as svc-*');
       }
+    }
+    if (target.unmanaged === 'revert' && target.protected.length === 0) {
+      const message = `every account on ${name} that nobody adopted will be proposed to be disabled, and none is protected`;
+      const remedy =
+        'add protected: with service and break-glass accounts, and with those by which Writgate itself logs in';
+      report.warning([...path, 'unmanaged'], message, remedy);
     }
     checkMatch(target, [...path, 'match'], view.fields, report);
   }

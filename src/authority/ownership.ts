@@ -22,3 +22,10 @@ export function ownershipOf(authority: Authority): readonly Edge[] {
 /** Who asked for a change: the person of a request or an exception, else Writgate's own rules. */
 export const requesterOf = ({ cause }: { readonly cause: string }): string =>
   /^(?:request|exception) \S+ by (\S+)/.exec(cause)?.[1] ?? `nhi:${WRITGATE}`;
+
+/**
+ * A cause for people. Who asked is only a claim: nobody signed it, and control wrote it down as it was told. What is held,
+ * by the gateway, is that approvers saw this name and that he is none of them.
+ */
+export const claimOf = (cause: string): string =>
+  requesterOf({ cause }) === `nhi:${WRITGATE}` ? cause : `${cause} (claimed)`;

@@ -8,7 +8,11 @@ import { type Authority, type Entitlement, protocolOf, type Target } from './aut
 export const optionsOf = (target: Target): TargetOptions => {
   switch (protocolOf(target)) {
     case 'scim':
-      return target.dialect === undefined ? {} : { dialect: target.dialect };
+      return {
+        ...(target.dialect === undefined ? {} : { dialect: target.dialect }),
+        // Where people sign in with a password, an account is made with a first one.
+        ...(target.signIn === undefined ? {} : { password: true }),
+      };
     case 'ldap':
       return {
         base: target.base ?? '',
@@ -25,6 +29,7 @@ export const addressOf = (target: Target): Address => ({
   url: target.scim ?? target.ldap ?? target.postgres ?? '',
   ca: target.ca ?? null,
   timeoutMs: target.timeout,
+  ...(target.signIn === undefined ? {} : { signIn: target.signIn }),
 });
 
 /** How the system itself calls an entitlement: SCIM displayName, canonical DN, role name. */

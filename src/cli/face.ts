@@ -2,7 +2,7 @@
 import { cancel, confirm, isCancel, password, text } from '@clack/prompts';
 import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts';
 import { Failure } from '../errors.ts';
-import { COLOURED, clip, type Paint, PLAIN, WIDTH } from './draw/text.ts';
+import { COLOURED, clip, type Paint, PLAIN, pageWidth } from './draw/text.ts';
 
 export interface Face {
   /** For the answer: stdout. */
@@ -72,7 +72,7 @@ export function openProgress(face: Face): Progress {
       newest = null;
     } else {
       const seconds = `${Math.floor((now - startedAt) / 1000)} s`;
-      process.stderr.write(`\r\u001b[2K${clip(`${newest} … ${seconds}`, WIDTH)}`);
+      process.stderr.write(`\r\u001b[2K${clip(`${newest} … ${seconds}`, pageWidth(process.stderr) - 1)}`);
       shown = true;
     }
     lastAt = now;

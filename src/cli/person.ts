@@ -26,7 +26,7 @@ export const addPerson: AddCommand = (program, face) => {
         new Argument('[action]', 'terminate: plan to remove everything now, ahead of HR').choices(['terminate']),
       )
       .option('--reason <text>', 'for terminate: why')
-      .option('--by <person>', 'for terminate: who asks; he cannot approve it')
+      .option('--by <person>', 'for terminate: who asks; a claim, shown as one; he cannot approve it')
       .option('--first-credential <system>', 'hand out the first secret of a new account there, once')
       .option(
         '--key <file>',

@@ -20,7 +20,7 @@ export const addRequest: AddCommand = (program, face) => {
       .argument('<entitlement>', 'its name in writgate.yaml')
       .option('--for <duration>', 'how long, such as 8h')
       .requiredOption('--reason <text>', 'why')
-      .option('--by <person>', 'who asks, where it is not the person; he cannot approve it'),
+      .option('--by <person>', 'who asks, where it is not the person; a claim, shown as one; he cannot approve it'),
     'writgate request shiggins payroll-admin --for 8h --reason "month end"',
   ).action(async (person: string, entitlement: string, options: RequestOptions) => {
     if (options.for !== undefined && !parseDuration(options.for)) {

@@ -7,8 +7,11 @@ import { type GlobalOptions, tellDiffering, whereOf } from './where.ts';
 
 export const addRun: AddCommand = (program, face) => {
   describe(
-    program.command('run').description('Carry what is permitted to verification; resumes after any interruption'),
-    'writgate run',
+    program
+      .command('run')
+      .description('Carry what is permitted to verification; resumes after any interruption')
+      .option('--retry', 'try at once what was contradicted, has failed, or waits for its time'),
+    'writgate run --retry',
     {
       1: 'a change failed',
       3: 'a change was refused by a guard',
@@ -16,12 +19,12 @@ export const addRun: AddCommand = (program, face) => {
       5: 'a target says one thing and shows another',
       130: 'interrupted; the next run resumes',
     },
-  ).action(async (options: GlobalOptions) => {
+  ).action(async (options: GlobalOptions & { retry?: true }) => {
     const where = await whereOf(options);
     await tellDiffering(where, face);
     await withSession(where, face, async (session) => {
       try {
-        const ran = await session.follow<Ran>('run', face.interrupted);
+        const ran = await session.follow<Ran>('run', face.interrupted, { retry: options.retry ?? false });
         answer(face, options, ran, (value) => drawRan(value, face.paint));
         exitWith(exitOf(ran.plans));
       } catch (thrown) {

@@ -8,33 +8,27 @@ import { z } from 'zod';
 import { type Authority, type Protocol, protocolOf, type Target } from '../authority/authority.ts';
 import { addressOf } from '../authority/target.ts';
 import { Failure, hasCode } from '../errors.ts';
-import { sealCredential } from '../gateway/credential.ts';
+import { SECRETS, sealCredential } from '../gateway/credential.ts';
 import type { Secret } from '../gateway/perform/contract.ts';
-import { readPublicBox } from '../role/gateway.ts';
+import { readPublicBox } from '../role/box.ts';
 import { placeOf } from '../role/place.ts';
 import { readProposal } from '../trust/propose.ts';
 import { type AddCommand, answer, describe } from './command.ts';
 import { askSecret, askText, type Face } from './face.ts';
 import { type GlobalOptions, inForceAt, type Where, whereOf } from './where.ts';
 
-const filled = z.string().min(1);
-const BEARER = z.strictObject({ kind: z.literal('bearer'), token: filled });
-const BASIC = z.strictObject({ kind: z.literal('basic'), username: filled, password: z.string() });
-const BIND = z.strictObject({ kind: z.literal('bind'), dn: filled, password: filled });
-const NONE = z.strictObject({ kind: z.literal('none') });
-
 /** What each protocol can present, and how a person is asked for it. */
 const FORMS: Readonly<Record<Protocol, { readonly form: z.ZodType<Secret>; readonly ask: () => Promise<Secret> }>> = {
   scim: {
-    form: z.discriminatedUnion('kind', [BEARER, BASIC, NONE]),
+    form: z.discriminatedUnion('kind', [SECRETS.bearer, SECRETS.basic, SECRETS.none]),
     ask: async () => ({ kind: 'bearer', token: await askSecret('Bearer token') }),
   },
   ldap: {
-    form: z.discriminatedUnion('kind', [BIND, NONE]),
+    form: z.discriminatedUnion('kind', [SECRETS.bind, SECRETS.none]),
     ask: async () => ({ kind: 'bind', dn: await askText('Bind DN', ''), password: await askSecret('Password') }),
   },
   postgres: {
-    form: z.discriminatedUnion('kind', [BASIC, NONE]),
+    form: z.discriminatedUnion('kind', [SECRETS.basic, SECRETS.none]),
     ask: async () => ({ kind: 'basic', username: await askText('Login', ''), password: await askSecret('Password') }),
   },
 };

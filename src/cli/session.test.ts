@@ -158,7 +158,9 @@ describe('a server that misbehaves', () => {
   });
 
   test('sends a result in pieces: it is put together', async () => {
-    const whole = Buffer.from(`{"progress":"Zoë"}\n{"result":{"report":{"moved":0,"tookMs":1},"plans":[]}}\n`);
+    const whole = Buffer.from(
+      `{"progress":"Zoë"}\n{"result":{"retried":[],"report":{"moved":0,"tookMs":1},"plans":[]}}\n`,
+    );
     await play((response) => {
       response.writeHead(200, ndjson);
       // One byte at a time, so that a character and every line are cut.
@@ -179,6 +181,7 @@ describe('a server that misbehaves', () => {
           affiliations: [],
           accounts: [],
           terminated: null,
+          lately: [],
         }),
       ),
     );

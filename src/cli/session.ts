@@ -20,7 +20,7 @@ export interface Session {
   /** The answer's text as it stands, for what is signed or hashed byte by byte. */
   askText(route: Route, input?: Input): Promise<string>;
   /** A long answer, with what is under way told on stderr. Aborting ends the request: control takes up nothing new. */
-  follow<Result>(route: Route, signal: AbortSignal): Promise<Result>;
+  follow<Result>(route: Route, signal: AbortSignal, input?: Input): Promise<Result>;
 }
 
 const AWAY = 'control went away before it had answered; `writgate status` says where things stand';
@@ -91,12 +91,12 @@ function sessionOver(client: Client, face: Face): Session {
   return {
     ask: async (route, input = {}) => JSON.parse(await (await request(route, input)).text()),
     askText: async (route, input = {}) => (await request(route, input)).text(),
-    async follow<Result>(route: Route, signal: AbortSignal) {
+    async follow<Result>(route: Route, signal: AbortSignal, input: Input = {}) {
       const progress = openProgress(face);
       progress.say('under way');
       try {
         let rest = '';
-        for await (const chunk of (await request(route, {}, signal)).setEncoding('utf8')) {
+        for await (const chunk of (await request(route, input, signal)).setEncoding('utf8')) {
           const lines = (rest + chunk).split('\n');
           rest = lines.pop() ?? '';
           for (const text of lines) {

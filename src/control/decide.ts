@@ -40,6 +40,7 @@ const CAUSES: readonly [RegExp, DecisionInput['cause']][] = [
   [/^request /, 'request'],
   [/^exception /, 'exception'],
   [/^adoption/, 'adoption'],
+  [/^revert /, 'revert'],
   [/^left$/, 'absence'],
 ];
 
@@ -52,17 +53,18 @@ export function decisionInput(
 ): DecisionInput {
   const target = world.authority.targets[leaf.system];
   const source = leaf.subject === null ? undefined : evidence.get(leaf.subject.feed);
+  const cause = CAUSES.find(([form]) => form.test(leaf.cause))?.[1] ?? 'lifecycle';
   return {
     effect: leaf.effect,
     system: leaf.system,
     privilege: privilegeOf(world.authority, tupleOf(leaf)),
-    cause: CAUSES.find(([form]) => form.test(leaf.cause))?.[1] ?? 'lifecycle',
+    cause,
     sourceVerdict: source?.verdict ?? 'none',
     asOf: source?.asOf ?? 'none',
     personState,
     protected: target === undefined || isProtected(target, leaf.object),
-    // What is not managed does not become a change but by adoption.
-    managed: leaf.effect !== 'adopt',
+    // What is not managed does not become a change but to be adopted, or to be stopped.
+    managed: leaf.effect !== 'adopt' && cause !== 'revert',
     overLimit,
     automated: false,
   };

@@ -1,14 +1,26 @@
 /** What people look at: plans, changes, persons, status, and one change's whole chain. Reads only. */
 
 import { fingerprint, parsePublicKey } from '../approval/key.ts';
+import { claimOf } from '../authority/ownership.ts';
 import { isoTime } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { type Leaf, parseLeaf, type Stage } from '../plan/change.ts';
 import type { Queryable } from '../store/database.ts';
 import { challengeOf, phraseOf, standingOf } from './approve.ts';
 import { findPerson } from './ask.ts';
+import { IS_HISTORY } from './retry.ts';
 import { type PlanRow, readChanges, readPlans } from './rows.ts';
-import type { ChangeSummary, PersonShown, PlanShown, PlanSummary, Status, Trace, TraceLine, Used } from './shown.ts';
+import type {
+  ChangeSummary,
+  Lately,
+  PersonShown,
+  PlanShown,
+  PlanSummary,
+  Status,
+  Trace,
+  TraceLine,
+  Used,
+} from './shown.ts';
 import type { World } from './world.ts';
 
 interface StoredChange {
@@ -16,6 +28,9 @@ interface StoredChange {
   seq: number;
   leaf: string;
   stage: Stage;
+  updated_at: Date;
+  /** As text: it may be `infinity`. */
+  next_at: string;
   note: string | null;
   name: string | null;
   decision: ChangeSummary['decision'];
@@ -23,7 +38,10 @@ interface StoredChange {
   verification: ChangeSummary['verification'];
 }
 
-const CHANGE = `select c.plan, c.seq, c.leaf, c.stage, c.note, c.decision, c.receipt, c.verification, p.attributes ->> 'name' as name
+/** Stages from which a change goes on at a time, and not when somebody acts. */
+const TIMED: readonly Stage[] = ['waiting', 'inconclusive', 'contradicted'];
+
+const CHANGE = `select c.plan, c.seq, c.leaf, c.stage, c.updated_at, c.next_at::text, c.note, c.decision, c.receipt, c.verification, p.attributes ->> 'name' as name
   from change c left join person p on p.tenant = c.tenant and p.id = c.person`;
 
 function summarise(row: StoredChange): ChangeSummary {
@@ -40,6 +58,8 @@ function summarise(row: StoredChange): ChangeSummary {
     cause: leaf.cause,
     until: leaf.until,
     stage: row.stage,
+    at: isoTime(row.updated_at.getTime()),
+    nextAt: TIMED.includes(row.stage) ? isoTime(Date.parse(row.next_at)) : null,
     note: row.note,
     decision: row.decision,
     receipt: row.receipt,
@@ -159,6 +179,44 @@ export async function usedLimits(db: Queryable, world: World): Promise<{ grants:
   };
 }
 
+const ALARMS_SHOWN = 50;
+const LATELY_MS = 86_400_000;
+
+/** Plans by which something happened, or was refused, in the last day. */
+async function lately({ database, authority, clock }: World): Promise<Status['lately']> {
+  const rows = await database.query<{
+    plan: number;
+    risk: Lately['risk'];
+    cause: string | null;
+    people: number;
+    systems: string[];
+    stages: Lately['stages'];
+    began: Date;
+    ended: Date;
+    note: string | null;
+  }>(
+    `with recent as (
+       select c.plan, c.stage, c.system, coalesce(c.person, c.login) as who, c.cause, c.note, c.updated_at
+         from change c where c.tenant = $1 and c.updated_at > $2
+          and c.stage in ('waiting', 'applied', 'verified', 'inconclusive', 'contradicted', 'failed', 'refused')),
+     tallied as (select plan, jsonb_object_agg(stage, count) as stages
+                   from (select plan, stage, count(*)::int as count from recent group by plan, stage) s group by plan)
+     select r.plan, p.risk, case when count(distinct r.cause) = 1 then min(r.cause) end as cause,
+            count(distinct r.who)::int as people, array_agg(distinct r.system) as systems, t.stages,
+            min(r.updated_at) as began, max(r.updated_at) as ended,
+            min(r.note) filter (where r.stage in ('refused', 'failed')) as note
+       from recent r join tallied t using (plan) join plan p on p.tenant = $1 and p.number = r.plan
+      group by r.plan, p.risk, t.stages order by max(r.updated_at) desc, r.plan desc limit 10`,
+    [authority.tenant, isoTime(clock.now() - LATELY_MS)],
+  );
+  return rows.map(({ plan, began, ended, ...row }) => ({
+    ...row,
+    plan: `P${plan}`,
+    from: isoTime(began.getTime()),
+    to: isoTime(ended.getTime()),
+  }));
+}
+
 export async function status(world: World, ledger: Status['ledger'], demo: boolean): Promise<Status> {
   const { database, authority } = world;
   const { tenant } = authority;
@@ -189,9 +247,18 @@ export async function status(world: World, ledger: Status['ledger'], demo: boole
     [tenant],
   );
   const alarms = await database.query<StoredChange>(
-    `${CHANGE} where c.tenant = $1 and c.stage in ('contradicted', 'failed', 'inconclusive') order by c.stage, c.plan, c.seq limit 50`,
+    `${CHANGE} where c.tenant = $1 and c.stage in ('contradicted', 'failed', 'inconclusive') and not ${IS_HISTORY}
+      order by c.stage, c.plan, c.seq limit ${ALARMS_SHOWN}`,
     [tenant],
   );
+  const { alarmed } =
+    alarms.length < ALARMS_SHOWN
+      ? { alarmed: alarms.length }
+      : await database.one<{ alarmed: number }>(
+          `select count(*)::int as alarmed from change c
+            where c.tenant = $1 and c.stage in ('contradicted', 'failed', 'inconclusive') and not ${IS_HISTORY}`,
+          [tenant],
+        );
   const last = await database.maybe<{ at: Date }>(
     'select at from planning where tenant = $1 order by at desc limit 1',
     [tenant],
@@ -212,7 +279,9 @@ export async function status(world: World, ledger: Status['ledger'], demo: boole
     people: Object.fromEntries(people.map(({ state, count }) => [state, count])),
     stages: Object.fromEntries(stages.map(({ stage, count }) => [stage, count])),
     open: await showPlans(database, world, await openPlans(database, world), 0),
+    lately: await lately(world),
     alarms: alarms.map(summarise),
+    alarmed,
     limits: await usedLimits(database, world),
     ledger,
     lastPlanning: last === null ? null : isoTime(last.at.getTime()),
@@ -298,7 +367,7 @@ export async function trace(world: World, text: string): Promise<Trace> {
   const made = entries.find(({ kind }) => kind === 'plan.made');
   say(
     'cause',
-    `${leaf.cause}${leaf.until === null ? '' : `, until ${leaf.until}`}`,
+    `${claimOf(leaf.cause)}${leaf.until === null ? '' : `, until ${leaf.until}`}`,
     made?.index ?? null,
     planRow?.header.createdAt ?? null,
   );
@@ -397,6 +466,10 @@ export async function showPerson(world: World, text: string): Promise<PersonShow
       where h.tenant = $1 and a.person = $2 order by h.system, h.entitlement`,
     [tenant, found.id, isoTime(world.clock.now())],
   );
+  const changes = await database.query<StoredChange>(
+    `${CHANGE} where c.tenant = $1 and c.person = $2 and c.stage <> 'superseded' order by c.updated_at desc, c.plan desc, c.seq limit 12`,
+    [tenant, found.id],
+  );
   const terminated = await database.maybe<{ reason: string }>(
     'select reason from termination where tenant = $1 and person = $2',
     [tenant, found.id],
@@ -421,5 +494,6 @@ export async function showPerson(world: World, text: string): Promise<PersonShow
         })),
     })),
     terminated: terminated?.reason ?? null,
+    lately: changes.map(summarise),
   };
 }

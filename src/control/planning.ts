@@ -7,7 +7,7 @@
 
 import { advance } from '../advance.ts';
 import type { Authority } from '../authority/authority.ts';
-import { canonical } from '../canonical.ts';
+import { canonical, type Digest } from '../canonical.ts';
 import { type Instant, isoTime } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { connectorFor } from '../gateway/scope.ts';
@@ -17,12 +17,13 @@ import { isProtected } from '../identity/login.ts';
 import { type ObservedCounts, observe } from '../identity/observe.ts';
 import { leafBytes, parseLeaf, tupleOf } from '../plan/change.ts';
 import { diff } from '../plan/diff.ts';
-import { draft, type LeftAlone, makePlans, type Plan } from '../plan/make.ts';
+import { type Draft, draft, type LeftAlone, makePlans, type Plan } from '../plan/make.ts';
 import type { Queryable } from '../store/database.ts';
 import { tupleKey } from '../writ/tuple.ts';
 import { endTerminations } from './ask.ts';
 import { readEvidence } from './decide.ts';
 import { closePlans, readChanges } from './rows.ts';
+import { NO_SHARE, propose } from './unmanaged.ts';
 import type { Fetched, Rows, World } from './world.ts';
 
 export interface FeedReport {
@@ -114,9 +115,10 @@ export async function plan(world: World, options: { progress: Progress }): Promi
       const now = clock.now();
       const differences = await diff(tx, authority, systems, now);
       const { drafts: all, leftAlone } = draft(differences, world.rules, await loginsOf(tx, authority));
+      const proposed = await propose(tx, world, systems);
       // What is on its way, or was claimed and not proven, is carried on by its own plan.
       const moving = await underWay(tx, tenant);
-      const drafts = all.filter((item) => !moving.has(tupleKey(tupleOf({ ...item, seq: 0, after: [], waitsFor: [] }))));
+      const isNew = (item: Draft) => !moving.has(tupleKey(tupleOf({ ...item, seq: 0, after: [], waitsFor: [] })));
       const existing = await tx.one<{ things: number }>(
         `select ((select count(*) from account where tenant = $1 and management = 'managed' and state = 'active')
                + (select count(*) from held h join account a using (tenant, system, login)
@@ -129,12 +131,14 @@ export async function plan(world: World, options: { progress: Progress }): Promi
         [tenant],
       );
       let number = next;
+      // What has come to its end is no open plan that a new one could be equal to.
+      await closePlans(tx, tenant);
       const open = await tx.query<{ number: number; content: string }>(
         `select number, content from plan where tenant = $1 and state in ('open', 'refused')`,
         [tenant],
       );
       const known = new Map(open.map((row) => [row.content, row.number]));
-      const plans = makePlans({
+      const inputs = {
         authority,
         roster: world.roster,
         base: {
@@ -143,13 +147,24 @@ export async function plan(world: World, options: { progress: Progress }): Promi
           observedAt: startedAt,
           policy: world.policyDigest,
         },
-        drafts,
-        existing,
         terminated,
         now,
-        numberFor: (content) => known.get(content) ?? number++,
+        numberFor: (content: Digest) => known.get(content) ?? number++,
+      };
+      const plans = [
+        ...makePlans({ ...inputs, drafts: all.filter(isNew), existing }),
+        ...makePlans({ ...inputs, drafts: proposed.reverts.filter(isNew), existing: proposed.existing }),
+      ];
+      const replaced = await replace(tx, world, plans, systems, now);
+      // To adopt is to give nothing.
+      const adoptions = makePlans({
+        ...inputs,
+        terminated: new Set(),
+        drafts: proposed.adoptions,
+        existing: NO_SHARE,
       });
-      return { ...(await replace(tx, world, plans, systems, now)), leftAlone };
+      const { made } = await storePlans(tx, world, adoptions, now);
+      return { ...replaced, made: [...replaced.made, ...made], leftAlone: [...leftAlone, ...proposed.leftAlone] };
     }),
   );
 
@@ -317,7 +332,6 @@ async function underWay(tx: Queryable, tenant: string): Promise<ReadonlySet<stri
 /** Stores what is new, keeps what still says the same, and supersedes what a newer plan takes the place of. */
 async function replace(tx: Queryable, world: World, plans: readonly Plan[], systems: readonly string[], now: Instant) {
   const { tenant } = world.authority;
-  await closePlans(tx, tenant);
   const open = await tx.query<{ number: number; content: string; state: string }>(
     `select number, content, state from plan p
       where tenant = $1 and state in ('open', 'refused')

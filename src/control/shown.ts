@@ -38,6 +38,10 @@ export interface ChangeSummary {
   readonly cause: string;
   readonly until: string | null;
   readonly stage: Stage;
+  /** When it came there. */
+  readonly at: string;
+  /** When it is tried again by itself; null where nobody waits for a time. */
+  readonly nextAt: string | null;
   readonly note: string | null;
   readonly decision: { readonly verdict: string; readonly reasons: readonly string[] } | null;
   readonly receipt: { readonly outcome: string; readonly message: string } | null;
@@ -101,8 +105,25 @@ export interface Signature {
 }
 
 export interface Ran {
+  /** Changes that were tried again because a person asked for it. */
+  readonly retried: readonly string[];
   readonly report: RunReport;
   readonly plans: readonly PlanSummary[];
+}
+
+/** One plan by which something happened in targets within the last day. */
+export interface Lately {
+  readonly plan: string;
+  readonly risk: PlanHeader['risk'];
+  /** Why, where all its changes have one cause. */
+  readonly cause: string | null;
+  readonly people: number;
+  readonly systems: readonly string[];
+  readonly stages: Readonly<Partial<Record<Stage, number>>>;
+  readonly from: string;
+  readonly to: string;
+  /** Why some of it did not happen: the first reason. */
+  readonly note: string | null;
 }
 
 export interface Status {
@@ -126,8 +147,11 @@ export interface Status {
   readonly people: Readonly<Record<string, number>>;
   readonly stages: Readonly<Record<string, number>>;
   readonly open: readonly PlanSummary[];
-  /** Contradicted and inconclusive changes: alarms first. */
+  /** What happened in the last 24 hours, newest first. */
+  readonly lately: readonly Lately[];
+  /** Contradicted, failed and inconclusive changes that no later change made history; the first of them. */
   readonly alarms: readonly ChangeSummary[];
+  readonly alarmed: number;
   readonly limits: { readonly grants: Used; readonly removals: Used };
   readonly ledger: { readonly entries: number; readonly checkpoint: string };
   readonly lastPlanning: string | null;
@@ -172,6 +196,8 @@ export interface PersonShown {
     }[];
   }[];
   readonly terminated: string | null;
+  /** His newest changes, newest first. */
+  readonly lately: readonly ChangeSummary[];
 }
 
 export interface Adoptable {

@@ -26,6 +26,8 @@ const REVOKE: DecisionInput = { ...GRANT, effect: 'revoke', cause: 'lifecycle' }
 const LEAVER: DecisionInput = { ...GRANT, effect: 'disable', cause: 'absence', personState: 'left' };
 const DELETE: DecisionInput = { ...LEAVER, effect: 'delete' };
 const ADOPT: DecisionInput = { ...GRANT, effect: 'adopt', cause: 'adoption', managed: false };
+/** Nobody's account, on no source. */
+const REVERT = { cause: 'revert', managed: false, personState: 'none', sourceVerdict: 'none', asOf: 'none' } as const;
 const INSTALL: DecisionInput = {
   ...GRANT,
   effect: 'install',
@@ -76,6 +78,15 @@ const TABLES: Readonly<Record<string, readonly Row[]>> = {
     ['deny', '', ADOPT, { cause: 'request' }],
     ['deny', '', ADOPT, { cause: 'birthright' }],
     ['hold', 'automated-proposal', ADOPT, { automated: true }],
+  ],
+  'unmanaged accounts are stopped only while people look, and never deleted': [
+    ['hold', 'removal-on-doubtful-source revert-unattended', LEAVER, REVERT],
+    ['hold', 'removal-on-doubtful-source revert-unattended', REVOKE, REVERT],
+    ['hold', 'revert-unattended', LEAVER, { ...REVERT, sourceVerdict: 'fresh' }],
+    ['deny', 'delete-before-leaving revert-deletes-nothing', DELETE, REVERT],
+    ['deny', 'revert-managed', LEAVER, { ...REVERT, managed: true }],
+    ['deny', 'protected-account', LEAVER, { ...REVERT, protected: true }],
+    ['deny', '', GRANT, { ...REVERT, personState: 'active', sourceVerdict: 'fresh', asOf: 'signed' }],
   ],
   'doubtful sources never grant': [
     ['deny', 'source-not-fresh', GRANT, { sourceVerdict: 'stale' }],
@@ -174,7 +185,7 @@ describe('over the inputs that differ in kind', () => {
     effect: EFFECTS.filter((effect) => effect !== 'read'),
     system: ['crm'],
     privilege: ['low'],
-    cause: ['birthright', 'absence', 'request', 'ticket', 'exception', 'adoption', 'lifecycle'],
+    cause: ['birthright', 'absence', 'request', 'ticket', 'exception', 'adoption', 'revert', 'lifecycle'],
     sourceVerdict: ['fresh', 'stale'],
     asOf: ['signed', 'none'],
     personState: ['active', 'left'],

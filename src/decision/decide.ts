@@ -8,9 +8,10 @@
  *
  * Unknown is never yes: a policy that errors, an input outside the schema and an engine that fails all deny, with an alarm.
  */
-import * as cedar from '@cedar-policy/cedar-wasm/nodejs';
+import type { AuthorizationAnswer } from '@cedar-policy/cedar-wasm/nodejs';
 import type { Digest } from '../canonical.ts';
 import type { Effect, Privilege } from '../writ/tuple.ts';
+import { cedar } from './engine.ts';
 import type { PolicySet } from './policy.ts';
 
 /** All that a policy may look at. Small and closed, so that few different inputs exist and answers can be kept. */
@@ -19,7 +20,7 @@ export interface DecisionInput {
   /** Name of the target. */
   readonly system: string;
   readonly privilege: Privilege;
-  readonly cause: 'birthright' | 'absence' | 'request' | 'ticket' | 'exception' | 'adoption' | 'lifecycle';
+  readonly cause: 'birthright' | 'absence' | 'request' | 'ticket' | 'exception' | 'adoption' | 'revert' | 'lifecycle';
   readonly sourceVerdict: 'fresh' | 'stale' | 'held' | 'none';
   readonly asOf: 'signed' | 'claimed' | 'transport' | 'field' | 'none';
   readonly personState: 'prehire' | 'active' | 'leave' | 'notice' | 'left' | 'none';
@@ -87,7 +88,7 @@ function ask(policyDigest: Digest, input: DecisionInput, attended: boolean): Dec
   const answer = (verdict: 'permit' | 'deny', reasons: readonly string[], alarm: string | null): Decision =>
     Object.freeze({ verdict, reasons: Object.freeze([...reasons].sort()), policyDigest, alarm });
   const word = (type: string, id: string) => ({ __entity: { type, id } });
-  let result: cedar.AuthorizationAnswer;
+  let result: AuthorizationAnswer;
   try {
     result = cedar.statefulIsAuthorized({
       principal: { type: 'Cause', id: input.cause },

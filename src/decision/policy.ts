@@ -5,9 +5,10 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import * as cedar from '@cedar-policy/cedar-wasm/nodejs';
+import type { DetailedError } from '@cedar-policy/cedar-wasm/nodejs';
 import { type Digest, digestOf } from '../canonical.ts';
 import { Failure } from '../errors.ts';
+import { cedar } from './engine.ts';
 
 export interface PolicyText {
   readonly schema: string;
@@ -88,7 +89,7 @@ function idOf(text: string): string | null {
   return id !== undefined && ID.test(id) ? id : null;
 }
 
-const sentence = ({ message, help }: cedar.DetailedError): string => (help ? `${message} (${help})` : message);
+const sentence = ({ message, help }: DetailedError): string => (help ? `${message} (${help})` : message);
 const invalid = (faults: readonly string[]): Failure =>
   new Failure(
     'policy-invalid',

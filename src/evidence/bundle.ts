@@ -135,8 +135,14 @@ export interface EvidenceSources {
   inclusion(index: number, size: number): Promise<readonly string[]>;
   /** null: the snapshot has no such record, or is not kept any more. */
   record(feed: string, snapshot: string, key: string): Promise<RecordProof | null>;
-  /** The signed files, and whether the trust root says `demo`. */
-  force(): Promise<{ trustRoot: string; rosters: readonly SignedRoster[]; authority: SignedAuthority; demo: boolean }>;
+  /**
+   * The signed files, and whether the trust root says `demo`.
+   * @param authority digest of the document that the change was planned under, in force or not
+   * @throws Failure `not-found` when that authority is not kept
+   */
+  force(
+    authority: string,
+  ): Promise<{ trustRoot: string; rosters: readonly SignedRoster[]; authority: SignedAuthority; demo: boolean }>;
 }
 
 const OF_PLAN = [
@@ -179,7 +185,18 @@ export async function collectEvidence(sources: EvidenceSources, change: string):
   const snapshots = await Promise.all(ids.map((snapshot) => sources.entries(['gateway.snapshot'], { snapshot })));
   const witness = (await sources.entries(['gateway.witness'], {})).slice(-1);
 
-  const chosen = [...witness, ...snapshots.flatMap((found) => found.slice(0, 1)), ...kept, ...own];
+  // Under which roster the gateway believed that authority, when it acted.
+  const forces = await sources.entries(['gateway.force'], { authority: header.base.authority });
+  const acted = own.findLast(({ kind }) => kind === 'gateway.intent')?.index ?? Number.POSITIVE_INFINITY;
+  const force = forces.findLast(({ index }) => index < acted) ?? forces.at(-1);
+
+  const chosen = [
+    ...witness,
+    ...(force ? [force] : []),
+    ...snapshots.flatMap((found) => found.slice(0, 1)),
+    ...kept,
+    ...own,
+  ];
   const byIndex = new Map(chosen.map((entry) => [entry.index, entry]));
   const sorted = [...byIndex.values()].sort((a, b) => a.index - b.index);
   const checkpoint = await sources.checkpoint((sorted.at(-1)?.index ?? 0) + 1);
@@ -200,14 +217,14 @@ export async function collectEvidence(sources: EvidenceSources, change: string):
     found && subject && snapshot !== undefined
       ? { feed: subject.feed, snapshot, text: found.text, index: found.index, proof: found.proof }
       : null;
-  const { demo, rosters, ...force } = await sources.force();
+  const { demo, rosters, ...files } = await sources.force(header.base.authority);
   return evidenceText({
     format: FORMAT,
     tenant: header.tenant,
     change,
     demo,
     rosters: rosters.map((roster, version) => (version === 0 ? { ...roster, signatures: [] } : roster)),
-    ...force,
+    ...files,
     ...frozen,
     checkpoint,
     entries,

@@ -12,6 +12,7 @@
  */
 
 import { parseRequest } from '../approval/request.ts';
+import type { Roster } from '../approval/roster.ts';
 import { canonical } from '../canonical.ts';
 import { Failure } from '../errors.ts';
 import { dutyOf } from '../gateway/scope.ts';
@@ -106,7 +107,12 @@ function judge(
     find('roster', 'the request was made under a roster that is not in the chain');
     return null;
   }
-  const authority = openAuthority(evidence, roster, find);
+  const signedUnder = rosterOfAuthority(entries, header.base.authority, rosters, roster);
+  if (!signedUnder) {
+    find('roster', 'the gateway believed the authority under a roster that is not in the chain');
+    return null;
+  }
+  const authority = openAuthority(evidence, signedUnder, find);
   if (!authority) return null;
   const c = openCase({ evidence, header, leaf, trust: { ...trust, rosters }, authority, roster, find, entries, story });
   strangers(c, entries);
@@ -127,17 +133,35 @@ function rosterNamed(entries: readonly Logged[]): string | null {
   }
 }
 
+/**
+ * The roster under which the gateway believed this authority: its signers may have left the roster since, and whoever
+ * left it before must not sign one afterwards. `otherwise`, where the gateway says nothing.
+ */
+function rosterOfAuthority(
+  entries: readonly Logged[],
+  authority: string,
+  rosters: readonly Roster[],
+  otherwise: Roster,
+): Roster | undefined {
+  const said = entries
+    .filter((entry): entry is Logged<'gateway.force'> => entry.kind === 'gateway.force')
+    .findLast(({ body }) => body?.authority === authority);
+  return said?.body ? rosters.find(({ digest }) => digest === said.body?.roster) : otherwise;
+}
+
 /** Genuine entries of another change, plan or feed would tell another story. */
 function strangers({ evidence, header, leaf, find }: Case, entries: readonly Logged[]): void {
   for (const { kind, index, refs } of entries) {
     const about =
       kind === 'gateway.witness'
         ? true
-        : kind === 'gateway.snapshot'
-          ? refs['feed'] === leaf.subject?.feed
-          : kind.startsWith('gateway.') || kind === 'verifier.looked'
-            ? refs['change'] === evidence.change
-            : refs['plan'] === header.plan;
+        : kind === 'gateway.force'
+          ? refs['authority'] === header.base.authority
+          : kind === 'gateway.snapshot'
+            ? refs['feed'] === leaf.subject?.feed
+            : kind.startsWith('gateway.') || kind === 'verifier.looked'
+              ? refs['change'] === evidence.change
+              : refs['plan'] === header.plan;
     if (!about) find('entry-foreign', `entry ${index} (${kind}) is about something else`);
   }
 }

@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type ScratchCluster, scratchCluster, scratchFolder, servers } from '../../test/scratch.ts';
@@ -13,6 +13,8 @@ import { parseLeaf } from '../plan/change.ts';
 import { type Place, placeOf } from '../role/place.ts';
 import { type Database, openDatabase, packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
+import type { InForce, SignedAuthority } from '../trust/force.ts';
+import { keepAuthority } from '../trust/kept.ts';
 import { collectEvidence } from './bundle.ts';
 import { checkEvidence } from './check.ts';
 import { controlSources } from './collect.ts';
@@ -23,6 +25,7 @@ import {
   logSigner,
   makeParts,
   ORIGIN,
+  signAuthority,
   TRUSTED,
   trustRoot,
   witnessSigner,
@@ -96,7 +99,7 @@ beforeAll(async () => {
   await Promise.all([
     writeFile(join(place.folder, 'trust-root.json'), trustRoot),
     writeFile(join(place.folder, 'roster.json'), JSON.stringify([genesisSigned])),
-    writeFile(join(place.folder, 'authority.json'), JSON.stringify(signedForce)),
+    keepAuthority(place.folder, { term: JSON.parse(signedForce.term), signed: signedForce } as InForce),
   ]);
 });
 afterAll(async () => {
@@ -129,6 +132,29 @@ test('collects from control’s own parts what the offline checker accepts', asy
   const report = checkEvidence(await collectEvidence(sources(), CHANGE), TRUSTED);
   expect(report.findings).toEqual([]);
   expect(report.verdict).toBe('verified');
+});
+
+test('a change stays provable when another authority is in force, and not by one that was tampered with', async () => {
+  const next = await signAuthority({ ...authority, limits: { grants: { count: 5 }, removals: { count: 5 } } });
+  await keepAuthority(place.folder, { term: { ...JSON.parse(next.term), serial: 2 }, signed: next } as InForce);
+  expect(checkEvidence(await collectEvidence(sources(), CHANGE), TRUSTED).findings).toEqual([]);
+
+  const kept = join(place.folder, 'authorities');
+  const [name = ''] = (await readdir(kept)).filter((file) => file.startsWith('1-'));
+  const whole = await readFile(join(kept, name), 'utf8');
+  const signed = JSON.parse(whole) as SignedAuthority;
+  await writeFile(join(kept, name), JSON.stringify({ ...signed, signatures: signed.signatures.slice(0, 1) }));
+  const report = checkEvidence(await collectEvidence(sources(), CHANGE), TRUSTED);
+  expect(report.findings.map(({ code }) => code)).toEqual(['authority']);
+  for (const damaged of ['', '{}', '[]', 'null', JSON.stringify({ ...signed, document: next.document })]) {
+    await writeFile(join(kept, name), damaged);
+    await expect(collectEvidence(sources(), CHANGE)).rejects.toMatchObject({
+      code: 'not-found',
+      message: expect.stringContaining('from a backup'),
+    });
+  }
+  await writeFile(join(kept, name), whole);
+  expect(checkEvidence(await collectEvidence(sources(), CHANGE), TRUSTED).ok).toBe(true);
 });
 
 test('a body that was changed in control’s database is found by the checker', async () => {

@@ -9,7 +9,7 @@ import { parseNote } from '../ledger/note.ts';
 import { buildTree, leafHash } from '../ledger/tree.ts';
 import type { Control } from '../role/control.ts';
 import type { RecordProof } from '../source/open.ts';
-import type { SignedAuthority } from '../trust/force.ts';
+import { keptAuthority } from '../trust/kept.ts';
 import type { EvidenceSources, StoredEntry } from './bundle.ts';
 
 /** How long the gateway is given to cosign what it is shown: so many looks, so far apart. */
@@ -84,14 +84,19 @@ export function controlSources(
         throw thrown;
       }
     },
-    async force() {
-      const [trustRoot, rosters, authority] = await Promise.all(
-        ['trust-root.json', 'roster.json', 'authority.json'].map(file),
-      );
+    async force(digest) {
+      const [trustRoot, rosters] = await Promise.all(['trust-root.json', 'roster.json'].map(file));
+      const authority = await keptAuthority(place.folder, digest);
+      if (authority === null) {
+        throw new Failure(
+          'not-found',
+          `the authority ${digest.slice(0, 12)}… under which it was planned is not among those kept in authorities/; put it there from a backup of the data folder`,
+        );
+      }
       return {
         trustRoot: trustRoot as string,
         rosters: JSON.parse(rosters as string) as readonly SignedRoster[],
-        authority: JSON.parse(authority as string) as SignedAuthority,
+        authority,
         demo,
       };
     },

@@ -2,12 +2,12 @@
  * The ledger's part of an evidence file: a checkpoint that the log signed and the gateway cosigned, and entries that lie
  * under it, each signed by the role that it says it is by and with the body that it commits to.
  */
-import { verify } from 'node:crypto';
 import type { Digest } from '../canonical.ts';
 import type { Instant } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { openCheckpoint } from '../ledger/checkpoint.ts';
 import { checkBody, openEntry, type Role, signatureOf, splitEntry } from '../ledger/entry.ts';
+import { signatureChecker } from '../ledger/joint.ts';
 import { COSIGNATURE, fromBase64, parseVerifier, type Verifier } from '../ledger/note.ts';
 import { checkInclusion, leafHash } from '../ledger/tree.ts';
 import type { Evidence, LoggedEntry } from './bundle.ts';
@@ -59,7 +59,7 @@ function openOne(stored: LoggedEntry, { root, keys }: Keys, find: Find): Logged 
   const { at, by, kind, refs, tenant } = opened.entry;
   const signed = signatureOf(parts);
   if (tenant !== root.tenant) find('entry-form', `entry ${index} is of tenant ${tenant}`);
-  if (signed && !verify(null, signed.text, keys[by], signed.signature)) {
+  if (signed && !signatureChecker(keys[by])(signed.text, signed.signature)) {
     find('entry-signature', `entry ${index} is not signed by the ${by}’s pinned key`);
   }
   if (!isKind(kind)) {

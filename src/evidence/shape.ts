@@ -51,6 +51,7 @@ export const BODIES = {
   'approval.refused': having<{ request: Digest; armored: string }>({ request: digestText, armored: anyText }),
   'writ.sealed': having<{ writ: string; seal: string }>({ writ: anyText, seal: base64 }),
   'gateway.witness': having<{ witness: string }>({ witness: anyText }),
+  'gateway.force': having<{ authority: Digest; roster: Digest }>({ authority: digestText, roster: digestText }),
   'gateway.snapshot': having<{ statement: { body: string; signature: string } }>({ statement: signedShape }),
   'gateway.intent': having<{ leaf: unknown; connector: string; attempt: number; people: readonly string[] }>({
     leaf: (value) => value,
@@ -75,6 +76,7 @@ export const KEPT: ReadonlySet<Kind> = new Set([
   'writ.sealed',
   'gateway.refused',
   'gateway.witness',
+  'gateway.force',
 ]);
 
 export const readBody = <K extends Kind>(kind: K, body: string): BodyOf<K> =>

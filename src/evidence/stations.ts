@@ -3,7 +3,7 @@ import { eligibility } from '../approval/eligibility.ts';
 import { checkApprovals, type SignedVerdict } from '../approval/quorum.ts';
 import { beneficiariesOf, parseRequest } from '../approval/request.ts';
 import { reasonOf } from '../approval/roster.ts';
-import { ownershipOf } from '../authority/ownership.ts';
+import { claimOf, ownershipOf } from '../authority/ownership.ts';
 import { canonical, digestOf, parseCanonical, sha256 } from '../canonical.ts';
 import type { Instant } from '../clock.ts';
 import { checkInclusion, leafHash } from '../ledger/tree.ts';
@@ -36,7 +36,7 @@ export function judgePlan(c: Case): Logged<'plan.made'> | undefined {
   );
   if (made.length === 0) find('entry-missing', `the ledger’s ${header.plan} is another plan than this one, or none`);
   const plan = c.of('plan.made').find((entry) => made.includes(entry));
-  c.tell('cause', `${leaf.cause}${leaf.until === null ? '' : `, until ${leaf.until}`}`, plan?.at ?? null);
+  c.tell('cause', `${claimOf(leaf.cause)}${leaf.until === null ? '' : `, until ${leaf.until}`}`, plan?.at ?? null);
   if (plan?.body === null)
     c.tell(
       'cause',
@@ -125,6 +125,8 @@ function judgeEnvelope({ authority, leaf, find, tell }: Case, body: WritBody, at
     find('approval', `the writ ${body.id} has signatures and no request that they are for`);
   const quorum = quorumOf(authority, leaf, false);
   if (quorum !== null) find('approval', `it needs ${quorum.people} of ${quorum.role}, and nobody signed`);
+  // Without a record there is nothing that the gateway could have judged by itself.
+  else if (leaf.subject === null) find('approval', 'it is about nobody of any feed, and nobody signed');
   const { envelope } = authority;
   if (!envelope) find('envelope', 'the authority has no automatic envelope, and nobody signed');
   else if (!(at < Date.parse(envelope.expires)))

@@ -304,6 +304,16 @@ export async function makeParts(lies: Lies = {}) {
   const drafts = tell<readonly Draft[]>(lies.drafts, [
     draft('gateway.witness', NOW - DAY, {}, { witness: formatVerifier(witnessSigner.verifier) }),
     draft(
+      'gateway.force',
+      NOW - DAY,
+      { authority: authorityDigest, roster: genesis.digest },
+      {
+        authority: authorityDigest,
+        roster: genesis.digest,
+        serial: 1,
+      },
+    ),
+    draft(
       'gateway.snapshot',
       NOW - 3_600_000,
       { feed: 'hr', snapshot: statement.id },

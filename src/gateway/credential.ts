@@ -13,13 +13,16 @@ import { Failure } from '../errors.ts';
 import { openBox, sealBox } from './box.ts';
 import type { Address, Secret } from './perform/contract.ts';
 
-const SecretShape = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('bearer'), token: z.string().min(1) }),
-  z.strictObject({ kind: z.literal('basic'), username: z.string().min(1), password: z.string() }),
-  z.strictObject({ kind: z.literal('bind'), dn: z.string().min(1), password: z.string().min(1) }),
-  z.strictObject({ kind: z.literal('none') }),
-]);
-const Sealed = z.strictObject({ credential: z.string(), origin: z.string(), secret: SecretShape });
+const filled = z.string().min(1);
+/** The shapes of a secret, one for each way to present one. */
+export const SECRETS = {
+  bearer: z.strictObject({ kind: z.literal('bearer'), token: filled }),
+  basic: z.strictObject({ kind: z.literal('basic'), username: filled, password: z.string() }),
+  bind: z.strictObject({ kind: z.literal('bind'), dn: filled, password: filled }),
+  none: z.strictObject({ kind: z.literal('none') }),
+} as const;
+const AnySecret = z.discriminatedUnion('kind', [SECRETS.bearer, SECRETS.basic, SECRETS.bind, SECRETS.none]);
+const Sealed = z.strictObject({ credential: z.string(), origin: z.string(), secret: AnySecret });
 
 /** Address and trust anchor in one digest: another host, port, path or CA is another origin. */
 export const originOf = ({ url, ca }: Address): string => digestOf({ url, ca });

@@ -6,6 +6,7 @@
 import type { Authority } from '../authority/authority.ts';
 import { type Digest, digestOf } from '../canonical.ts';
 import type { Instant } from '../clock.ts';
+import { isSystemLogin } from '../identity/login.ts';
 import type { Leaf } from '../plan/change.ts';
 import { isMechanism, quorumOf } from '../plan/change.ts';
 import { ADDING } from '../writ/tuple.ts';
@@ -84,6 +85,25 @@ export function checkBound(leaf: Leaf, { boundTo }: EnvelopeFacts): EnvelopeVerd
     return outside(`${leaf.system} ${leaf.object} is not bound to anybody`);
   const same = boundTo.feed === leaf.subject.feed && boundTo.key === leaf.subject.key;
   return same ? { inside: true } : outside(`${leaf.system} ${leaf.object} belongs to ${boundTo.feed}:${boundTo.key}`);
+}
+
+/**
+ * Stopping an account that nobody wrote down, with people's signatures: only where the signed authority says so, only
+ * what this gateway has bound to nobody, and never for good. Whose account somebody is bound to, no cause makes unmanaged.
+ */
+export function checkRevert(authority: Authority, leaf: Leaf, { boundTo }: EnvelopeFacts): EnvelopeVerdict {
+  const { system, object, effect, cause } = leaf;
+  const declared = authority.targets[system]?.unmanaged;
+  if (declared !== 'revert') {
+    return outside(`it names no record of any feed, and targets.${system}.unmanaged is ${declared}, not revert`);
+  }
+  // What people signed must have said what it is.
+  if (!cause.startsWith('revert ')) return outside(`it names no record of any feed, and its cause is ${cause}`);
+  if (effect !== 'disable' && effect !== 'revoke') return outside(`${effect} is no way to revert`);
+  if (isSystemLogin(object)) return outside(`${object} is a name of the system itself`);
+  return boundTo === null
+    ? { inside: true }
+    : outside(`${system} ${object} is managed: it belongs to ${boundTo.feed}:${boundTo.key}`);
 }
 
 /** What the record still gives of that which is to be taken, or null. */

@@ -28,7 +28,14 @@ import type { Bindings } from './binding.ts';
 import type { Catalogue, Classified } from './catalogue/contract.ts';
 import type { Credentials } from './credential.ts';
 import type { Subject } from './envelope.ts';
-import { checkBound, checkEnvelope, checkEvidence, type EnvelopeFacts, isAheadOfRecord } from './envelope.ts';
+import {
+  checkBound,
+  checkEnvelope,
+  checkEvidence,
+  checkRevert,
+  type EnvelopeFacts,
+  isAheadOfRecord,
+} from './envelope.ts';
 import type { FirstSecret, FirstSecrets } from './first-secret.ts';
 import { checkScope } from './scope.ts';
 import type { Spender } from './spend.ts';
@@ -231,12 +238,15 @@ export function openGate(world: GateWorld): Gate {
       return verdict.inside ? { ahead: false } : { no: `${describe(leaf)}: ${verdict.why}` };
     }
     // Signatures lift the envelope, never the evidence: nobody's approval makes stale data fresh.
+    const { authority } = world.force();
     const verdict = ADDING.has(leaf.effect)
-      ? checkEvidence(world.force().authority, leaf, facts, now)
-      : checkBound(leaf, facts);
-    return verdict.inside
-      ? { ahead: isAheadOfRecord(world.force().authority, leaf, facts) }
-      : { no: `${describe(leaf)}: ${verdict.why}` };
+      ? checkEvidence(authority, leaf, facts, now)
+      : leaf.subject === null
+        ? checkRevert(authority, leaf, facts)
+        : checkBound(leaf, facts);
+    if (!verdict.inside) return { no: `${describe(leaf)}: ${verdict.why}` };
+    // An account of nobody is taken from nobody, who could get it back.
+    return { ahead: leaf.subject !== null && isAheadOfRecord(authority, leaf, facts) };
   }
 
   async function pass(connectorName: string, writId: string | null, call: Call): Promise<Reply> {

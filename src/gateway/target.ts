@@ -3,14 +3,15 @@ import type { Authority } from '../authority/authority.ts';
 import { protocolOf } from '../authority/authority.ts';
 import { isLoopback } from '../authority/loopback.ts';
 import { addressOf } from '../authority/target.ts';
+import { digestOf } from '../canonical.ts';
 import type { Call, Reply } from '../connector/contract.ts';
 import { originOf } from './credential.ts';
 import type { OpenPerformer, Performer, Secret } from './perform/contract.ts';
 
 export interface Targets {
   perform(system: string, call: Call, secret: Secret): Promise<Reply>;
-  /** Presents a login's own secret: was it let in? */
-  present(system: string, login: string, password: string): Promise<'accepted' | 'refused' | 'unknown'>;
+  /** Presents a login's own secret: was it let in? null: there is no way to present one. */
+  present(system: string, login: string, password: string): Promise<'accepted' | 'refused' | 'unknown' | null>;
   close(): Promise<void>;
 }
 
@@ -26,10 +27,10 @@ export function openTargets(
     const target = authority().targets[system];
     if (!target) return `${system} is no target`;
     const address = addressOf(target);
-    if (loopbackOnly() && !isLoopback(address.url)) {
+    if (loopbackOnly() && !(isLoopback(address.url) && isLoopback(address.signIn?.url ?? address.url))) {
       return `${system} is not on this machine, and a trust root made with --demo opens nothing else`;
     }
-    const origin = originOf(address);
+    const origin = digestOf([originOf(address), address.signIn ?? null]);
     const known = open.get(system);
     if (known?.origin === origin) return known.performer;
     void known?.performer.close();
@@ -47,7 +48,8 @@ export function openTargets(
     },
     async present(system, login, password) {
       const performer = performerOf(system);
-      return typeof performer === 'string' || !performer.present ? 'unknown' : performer.present(login, password);
+      if (typeof performer === 'string') return 'unknown';
+      return performer.present ? performer.present(login, password) : null;
     },
     async close() {
       await Promise.all([...open.values()].map(({ performer }) => performer.close()));

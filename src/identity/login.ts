@@ -76,6 +76,9 @@ export const isProtected = (target: Target, login: string): boolean =>
 const stemOf = (login: string): string => (login.split('@', 1)[0] ?? login).replace(/[0-9]+$/, '');
 const isReserved = (stem: string): boolean => RESERVED.some((pattern) => matchesPattern(pattern, stem));
 
+/** Whether the login is one of the names that mean something to a system: nobody gets it, and nobody stops it. */
+export const isSystemLogin = (login: string): boolean => isReserved(stemOf(login));
+
 /** One spelling per name, for comparing: only PostgreSQL tells `Jane` from `jane`. */
 export const loginKey = (target: Target, login: string): string =>
   target.postgres ? login : login.normalize('NFC').toLowerCase();

@@ -63,9 +63,9 @@ export async function observe(
   const at = isoTime(now);
   await tx.query(
     `insert into account (tenant, system, login, id, person, management, state, attributes, disabled_at, observed_at)
-     select $1, $2, s.login, s.id, null, case when s.protected then 'protected' else 'unmanaged' end, s.state, s.attributes,
-            case when s.state = 'disabled' then $3::timestamptz end, $3
-       from seen s
+     select $1, $2, s.login, s.id, null, case when s.protected or h.login is not null then 'protected' else 'unmanaged' end,
+            s.state, s.attributes, case when s.state = 'disabled' then $3::timestamptz end, $3
+       from seen s left join protection h on h.tenant = $1 and h.system = $2 and h.login = s.login
      on conflict (tenant, system, login) do update
        set id = excluded.id, state = excluded.state, attributes = excluded.attributes, observed_at = excluded.observed_at,
            management = case when excluded.management = 'protected' then 'protected'

@@ -1,9 +1,9 @@
 /**
  * Control's way into the ledger: a domain transaction writes its entries into the outbox, in the same transaction; the
- * sequencer drains it. So nothing happens that the ledger does not hear of, and nothing is heard that was rolled back.
+ * intake drains it. So nothing happens that the ledger does not hear of, and nothing is heard that was rolled back.
  */
 import type { Clock, Random } from '../clock.ts';
-import type { Database, Queryable } from '../store/database.ts';
+import type { Queryable } from '../store/database.ts';
 import { openEntry, sealEntry } from './entry.ts';
 
 export interface Note {
@@ -50,26 +50,4 @@ export async function keepBodies(
       opened.map(({ salt }) => salt),
     ],
   );
-}
-
-/** @returns how many were drained. Called again until it is 0. */
-export async function drainOutbox(
-  database: Database,
-  tenant: string,
-  submit: (entries: readonly Buffer[]) => Promise<readonly number[]>,
-): Promise<number> {
-  const rows = await database.query<{ id: number; entry: Buffer; body: string; salt: string }>(
-    'select id, entry, body, salt from outbox order by id limit 1000',
-  );
-  if (rows.length === 0) return 0;
-  const indexes = await submit(rows.map(({ entry }) => entry));
-  await database.tx(async (tx) => {
-    await keepBodies(
-      tx,
-      tenant,
-      rows.map((row, position) => ({ ...row, index: indexes[position] ?? -1 })),
-    );
-    await tx.query('delete from outbox where id = any($1)', [rows.map(({ id }) => id)]);
-  });
-  return rows.length;
 }

@@ -1,12 +1,13 @@
 /**
- * How gateway and verifier write into the ledger: each entry signed with their own key, handed to the sequencer, and
- * held to be sealed only when the checkpoint and the inclusion proof that come back are right.
+ * How gateway and verifier write into the ledger: entries signed with their own key, a batch at once, handed to the
+ * sequencer, and held to be sealed only when the checkpoint and the inclusion proofs that come back are right.
  */
 import type { KeyObject } from 'node:crypto';
 import type { Clock, Random } from '../clock.ts';
 import { groupCommit } from '../store/batch.ts';
 import { openCheckpoint } from './checkpoint.ts';
-import { type Role, sealEntry } from './entry.ts';
+import { type Draft, draftEntry, type Role, sealDrafts } from './entry.ts';
+import { LARGEST_JOINT } from './joint.ts';
 import type { Verifier } from './note.ts';
 import { checkInclusion, leafHash } from './tree.ts';
 
@@ -23,8 +24,10 @@ export interface Placed {
   readonly index: number;
   readonly proof: readonly string[];
 }
+/** @param again they may be sealed already: the answer to an earlier try was lost */
 export type Submit = (
   submissions: readonly Submission[],
+  again: boolean,
 ) => Promise<{ readonly checkpoint: string; readonly placed: readonly Placed[] }>;
 
 export type Sealed =
@@ -45,6 +48,8 @@ export interface Scribe {
   /** Submits what was journalled. */
   catchUp(): Promise<number>;
 }
+
+type Tried = { readonly submission: Submission } & ({ readonly index: number } | { readonly why: string });
 
 export interface Journal {
   add(submission: Submission): Promise<void>;
@@ -69,8 +74,8 @@ export function openScribe(world: {
 }): Scribe {
   const { role, tenant, key, logKey, journal, clock, random } = world;
 
-  async function seal(submissions: readonly Submission[]): Promise<readonly number[]> {
-    const { checkpoint, placed } = await world.submit(submissions);
+  async function seal(submissions: readonly Submission[], again: boolean): Promise<readonly number[]> {
+    const { checkpoint, placed } = await world.submit(submissions, again);
     const opened = openCheckpoint(checkpoint, logKey);
     if (!opened.ok) throw new Error(`the checkpoint does not hold: ${opened.reason}`);
     placed.forEach(({ index, proof }, position) => {
@@ -92,37 +97,45 @@ export function openScribe(world: {
     return placed.map(({ index }) => index);
   }
 
-  const submitOne = groupCommit<Submission, number>(seal, { maxBatch: 256, gatherMs: GATHER_MS });
+  /** A batch is signed once, and then either sealed or not: who may not wait journals these very bytes. */
+  async function signAndSeal(drafts: readonly Draft[]): Promise<readonly Tried[]> {
+    const submissions = sealDrafts(drafts, key).map(({ entry, ...rest }) => ({
+      entry: entry.toString('base64'),
+      ...rest,
+    }));
+    try {
+      const indexes = await seal(submissions, false);
+      return submissions.map((submission, position) => ({ submission, index: indexes[position] as number }));
+    } catch (thrown) {
+      return submissions.map((submission) => ({ submission, why: (thrown as Error).message }));
+    }
+  }
+  async function catchUp(): Promise<number> {
+    const waiting = (await journal?.take()) ?? [];
+    if (waiting.length === 0) return 0;
+    await seal(
+      waiting.map(({ entry, body, salt }) => ({ entry, body, salt })),
+      true,
+    );
+    await journal?.remove(waiting.map(({ id }) => id));
+    return waiting.length;
+  }
+  let catching: Promise<number> | null = null;
+  const tryOne = groupCommit<Draft, Tried>(signAndSeal, { maxBatch: LARGEST_JOINT, gatherMs: GATHER_MS });
 
   return {
     async write(kind, refs, body, { mayWait }) {
-      const { entry, ...rest } = sealEntry({
-        kind,
-        at: clock.now(),
-        by: role,
-        tenant,
-        refs,
-        body,
-        random,
-        signWith: key,
-      });
-      const submission = { entry: entry.toString('base64'), ...rest };
-      try {
-        return { ok: true, index: await submitOne(submission) };
-      } catch (thrown) {
-        const why = `the ledger cannot seal now: ${(thrown as Error).message}`;
-        if (mayWait || journal === null) return { ok: false, why };
-        await journal.add(submission);
-        return { ok: true, index: null };
-      }
+      const tried = await tryOne(draftEntry({ kind, at: clock.now(), by: role, tenant, refs, body, random }));
+      if ('index' in tried) return { ok: true, index: tried.index };
+      if (mayWait || journal === null) return { ok: false, why: `the ledger cannot seal now: ${tried.why}` };
+      await journal.add(tried.submission);
+      return { ok: true, index: null };
     },
-    async catchUp() {
-      if (journal === null) return 0;
-      const waiting = await journal.take();
-      if (waiting.length === 0) return 0;
-      await seal(waiting.map(({ entry, body, salt }) => ({ entry, body, salt })));
-      await journal.remove(waiting.map(({ id }) => id));
-      return waiting.length;
+    catchUp: () => {
+      catching ??= catchUp().finally(() => {
+        catching = null;
+      });
+      return catching;
     },
   };
 }

@@ -37,6 +37,27 @@ export function frameEntries(entries: readonly Buffer[]): Buffer {
   return bytes;
 }
 
+/**
+ * How many framed entries there are, at most `most`, and how many bytes they take.
+ * @param ended told of each where it ends
+ */
+export function measureEntries(
+  bytes: Uint8Array,
+  most = Number.POSITIVE_INFINITY,
+  ended?: (end: number) => void,
+): { count: number; whole: number } {
+  let count = 0;
+  let whole = 0;
+  while (count < most && whole + 2 <= bytes.length) {
+    const end = whole + 2 + bytes[whole]! * 256 + bytes[whole + 1]!;
+    if (end > bytes.length) break;
+    whole = end;
+    count += 1;
+    ended?.(end);
+  }
+  return { count, whole };
+}
+
 /** Reads at most `most` framed entries; `used` is where the first incomplete or further one begins. */
 export function splitEntries(bytes: Buffer, most = Number.POSITIVE_INFINITY): { entries: Buffer[]; used: number } {
   const entries: Buffer[] = [];

@@ -65,7 +65,7 @@ export interface Logins {
   protected(system: string, login: string): boolean;
 }
 
-type Draft = Omit<Leaf, 'seq' | 'after' | 'waitsFor'>;
+export type Draft = Omit<Leaf, 'seq' | 'after' | 'waitsFor'>;
 
 /** Gives each difference its login. Accounts to make come first, so that their grants know where they go. */
 export function draft(
@@ -263,10 +263,10 @@ export function overLimit(
 /** The leaf hashes of a plan as a tree, for its digest and for the proofs that writs carry. */
 export const treeOf = (leaves: readonly Leaf[]): Tree => buildTree(leaves.map((leaf) => leafHash(leafBytes(leaf))));
 
-/** Whether the gateway can see for itself that a rule gives this: a request or an exception it cannot. */
+/** Whether the gateway can see for itself that a rule gives or ends this: a request, an exception or a revert it cannot. */
 function withinBirthright(authority: Authority, { cause, effect }: Draft): boolean {
   if (authority.envelope === undefined) return false;
-  if (!ADDING.has(effect)) return !cause.startsWith('exception');
+  if (!ADDING.has(effect)) return !/^(exception|revert) /.test(cause);
   return cause.startsWith('birthright ');
 }
 

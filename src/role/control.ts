@@ -11,15 +11,17 @@ import { decider } from '../decision/decide.ts';
 import { loadPolicies, readDefaultPolicies } from '../decision/policy.ts';
 import { compileRules } from '../identity/rules.ts';
 import { parseCheckpoint } from '../ledger/checkpoint.ts';
+import { openIntake } from '../ledger/intake.ts';
 import { type Log, openLog } from '../ledger/log.ts';
 import { createSigner, parseNote, parseVerifier } from '../ledger/note.ts';
-import { drainOutbox, keepBodies, openOutbox } from '../ledger/outbox.ts';
+import { openOutbox } from '../ledger/outbox.ts';
 import type { Submission } from '../ledger/scribe.ts';
 import { databaseHead } from '../ledger/store-head.ts';
 import { openSnapshot } from '../source/open.ts';
 import { type Database, openDatabase, packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
 import { readConnection } from '../store/prepare.ts';
+import { keepAuthority } from '../trust/kept.ts';
 import { readKey } from '../trust/key.ts';
 import { believe, fileMemory } from '../trust/memory.ts';
 import type { Looked, LookOrder } from '../verification/look.ts';
@@ -44,6 +46,7 @@ export async function startControl(folder: string): Promise<Control> {
   const database = openDatabase(await readConnection(folder, 'control'), { maxConnections: 16 });
   await migrate(database, join(packageFolder(), 'src', 'store', 'control'), 'control');
   const inForce = await believe(folder, clock.now(), fileMemory(place.memory('control')));
+  await keepAuthority(folder, inForce);
   const { tenant } = inForce.authority;
   const logVerifier = parseVerifier(inForce.trustRoot.logKey);
   const log = await openLog({
@@ -55,26 +58,17 @@ export async function startControl(folder: string): Promise<Control> {
   });
 
   /* ---- the ledger, for the other roles and for our own outbox ---- */
+  const intake = await openIntake({ log, database, tenant });
   const handlers: Handlers = {
     ping: () => ({ role: 'control' }),
     'ledger.submit': async (params) => {
-      const { submissions } = params as { submissions: readonly Submission[] };
-      const entries = submissions.map(({ entry }) => Buffer.from(entry, 'base64'));
-      const sealed = await log.submitAll(entries);
-      const checkpoint = sealed[sealed.length - 1]?.checkpoint ?? log.checkpoint();
+      const { submissions, again } = params as { submissions: readonly Submission[]; again: boolean };
+      const items = submissions.map(({ entry, body, salt }) => ({ entry: Buffer.from(entry, 'base64'), body, salt }));
+      const indexes = await intake.submit(items, again);
+      const checkpoint = log.checkpoint();
       const size = parseCheckpoint(parseNote(checkpoint)?.text ?? '')?.size ?? log.size;
-      await keepBodies(
-        database,
-        tenant,
-        submissions.map(({ body, salt }, position) => ({
-          index: sealed[position]?.index ?? -1,
-          entry: entries[position] as Buffer,
-          body,
-          salt,
-        })),
-      );
       const placed = await Promise.all(
-        sealed.map(async ({ index }) => ({ index, proof: await log.inclusion(index, size) })),
+        indexes.map(async (index) => ({ index, proof: await log.inclusion(index, size) })),
       );
       return { checkpoint, placed };
     },
@@ -96,11 +90,7 @@ export async function startControl(folder: string): Promise<Control> {
   let draining: Promise<void> | null = null;
   const settle = (): Promise<void> => {
     draining ??= (async () => {
-      while (
-        (await drainOutbox(database, tenant, async (entries) =>
-          (await log.submitAll(entries)).map(({ index }) => index),
-        )) > 0
-      );
+      while ((await intake.drain()) > 0);
     })().finally(() => {
       draining = null;
     });

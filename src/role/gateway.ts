@@ -2,11 +2,8 @@
  * The gateway role: the only holder of writer credentials. It attests feeds, checks writs, performs calls, spends
  * budgets, cosigns the ledger; and it reads the signed authority for itself.
  */
-import type { KeyObject } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseTrustRoot, type TrustRoot } from '../approval/trust-root.ts';
-import { sha256 } from '../canonical.ts';
 import { systemClock, systemRandom } from '../clock.ts';
 import type { Call } from '../connector/contract.ts';
 import {
@@ -20,18 +17,12 @@ import {
 import { CallShape } from '../connector/shape.ts';
 import { Failure } from '../errors.ts';
 import { openBindings } from '../gateway/binding.ts';
-import { checkBoxKey, publicBoxKey, sealBox, signBoxKey } from '../gateway/box.ts';
-import { catalogue as ldapCatalogue } from '../gateway/catalogue/ldap.ts';
-import { catalogue as postgresCatalogue } from '../gateway/catalogue/postgres.ts';
-import { catalogue as scimCatalogue } from '../gateway/catalogue/scim.ts';
+import { publicBoxKey, sealBox } from '../gateway/box.ts';
 import { openCredentials } from '../gateway/credential.ts';
 import { fetchFeed } from '../gateway/feed.ts';
 import { openFirstSecrets } from '../gateway/first-secret.ts';
 import { openGate } from '../gateway/gate.ts';
 import { openJournal } from '../gateway/journal.ts';
-import { openHttp } from '../gateway/perform/http.ts';
-import { openLdap } from '../gateway/perform/ldap.ts';
-import { openSql } from '../gateway/perform/sql.ts';
 import { openSnapshots } from '../gateway/snapshots.ts';
 import { openSpender } from '../gateway/spend.ts';
 import { openSubjects } from '../gateway/subject.ts';
@@ -49,12 +40,10 @@ import { readConnection } from '../store/prepare.ts';
 import type { InForce } from '../trust/force.ts';
 import { publicKeyOf, readKey, readKeyText } from '../trust/key.ts';
 import { believe, databaseMemory } from '../trust/memory.ts';
-import { writeWhole } from '../trust/propose.ts';
 import { ed25519PublicKey, rawPublicKey, type Writ } from '../writ/writ.ts';
-import { placeOf } from './place.ts';
-
-export const CATALOGUES = { scim: scimCatalogue, ldap: ldapCatalogue, postgres: postgresCatalogue };
-export const PERFORMERS = { scim: openHttp, ldap: openLdap, postgres: openSql };
+import { publishBox, readPublicBox } from './box.ts';
+import { firstSecretPath, placeOf } from './place.ts';
+import { CATALOGUES, PERFORMERS } from './protocol.ts';
 
 export async function startGateway(folder: string, configFolder: string): Promise<Listener> {
   const place = placeOf(folder);
@@ -86,8 +75,8 @@ export async function startGateway(folder: string, configFolder: string): Promis
     control = peer;
     return peer;
   }
-  const submit: Submit = async (submissions) =>
-    (await (await controlPeer()).request('ledger.submit', { submissions })) as Awaited<ReturnType<Submit>>;
+  const submit: Submit = async (submissions, again) =>
+    (await (await controlPeer()).request('ledger.submit', { submissions, again })) as Awaited<ReturnType<Submit>>;
   const witnessSigner = createSigner(`${logKey.name}/witness`, await readKey(folder, 'witness'), COSIGNATURE);
   const witness = createWitness({
     key: witnessSigner,
@@ -180,7 +169,16 @@ export async function startGateway(folder: string, configFolder: string): Promis
     random,
   });
   // The trust root pins the gateway's key; with it the gateway says, once for each start, which key it witnesses with.
-  void scribe.write('gateway.witness', {}, { witness: formatVerifier(witnessSigner.verifier) }, { mayWait: false });
+  // In the refs as well, so that whoever has but the ledger and that trust root knows whose cosignature to ask for.
+  const witnessKey = formatVerifier(witnessSigner.verifier);
+  void scribe.write('gateway.witness', { witness: witnessKey }, { witness: witnessKey }, { mayWait: false });
+  void sayForce();
+  /** Under which authority and roster it judges from now on: an auditor asks for old ones by this. */
+  async function sayForce(): Promise<void> {
+    const { authorityDigest, roster, term } = inForce;
+    const refs = { authority: authorityDigest, roster: roster.digest };
+    await scribe.write('gateway.force', refs, { ...refs, serial: term.serial }, { mayWait: false });
+  }
   const catchUp = setInterval(() => void scribe.catchUp().catch(() => 0), 2_000);
   catchUp.unref();
 
@@ -245,6 +243,7 @@ export async function startGateway(folder: string, configFolder: string): Promis
     reload: async () => {
       inForce = await readSigned();
       subjects = openSubjects(inForce.authority, snapshots);
+      await sayForce();
       return { authority: inForce.term.serial };
     },
     fetch: async (params) => {
@@ -340,37 +339,4 @@ export async function startGateway(folder: string, configFolder: string): Promis
       await database.close();
     },
   };
-}
-
-export const firstSecretPath = (folder: string, system: string, login: string): string =>
-  join(folder, `${sha256(`${system}\u0000${login}`).slice(0, 32)}.sealed`);
-
-const boxPath = (folder: string, role: 'gateway' | 'verifier'): string => join(folder, `${role}.box.pub`);
-
-/**
- * To whom secrets of a role are sealed. The key lies beside the trust root, signed by that role.
- * @param trustRoot the one that the caller believes; else the one in the folder
- */
-export async function readPublicBox(
-  folder: string,
-  role: 'gateway' | 'verifier',
-  trustRoot?: TrustRoot,
-): Promise<string> {
-  const [text, root] = await Promise.all([
-    readFile(boxPath(folder, role), 'utf8'),
-    trustRoot ?? readFile(join(folder, 'trust-root.json'), 'utf8').then((file) => parseTrustRoot(file).trustRoot),
-  ]);
-  return checkBoxKey(text, role, ed25519PublicKey(role === 'gateway' ? root.gatewayKey : root.verifierKey));
-}
-
-/** A role says at each start which box is its own: whoever swapped the file, or wrote it before it was signed, is undone. */
-export async function publishBox(
-  folder: string,
-  role: 'gateway' | 'verifier',
-  privatePem: string,
-  roleKey: KeyObject,
-): Promise<void> {
-  const text = signBoxKey(publicBoxKey(privatePem), role, roleKey);
-  if ((await readFile(boxPath(folder, role), 'utf8').catch(() => '')) !== text)
-    await writeWhole(boxPath(folder, role), text);
 }

@@ -29,3 +29,6 @@ export function placeOf(folder: string): Place {
     socket: (role) => join(sockets, `${role}.sock`),
   };
 }
+
+export const firstSecretPath = (folder: string, system: string, login: string): string =>
+  join(folder, `${sha256(`${system}\u0000${login}`).slice(0, 32)}.sealed`);

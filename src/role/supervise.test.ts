@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -9,6 +9,7 @@ import { seeded } from '../approval/testing.ts';
 import { configTemplate } from '../cli/template.ts';
 import { systemClock } from '../clock.ts';
 import { connectPipe } from '../connector/pipe.ts';
+import { Failure } from '../errors.ts';
 import { generateBoxKey } from '../gateway/box.ts';
 import { startCluster } from '../store/embedded.ts';
 import { demoGenesis } from '../trust/genesis.ts';
@@ -177,7 +178,37 @@ test('one role alone runs without the others, and without a store that it has no
   await supervised.stop();
 });
 
+test('roles that must find something first listen only when it is there', async () => {
+  const late = await begin('late');
+  const keys = join(late.folder, 'verifier');
+  await rename(keys, `${keys}.elsewhere`);
+  const supervised = supervise({
+    ...late,
+    roles: ['verifier'],
+    environment: {},
+    after: systemClock.sleep(300).then(() => rename(`${keys}.elsewhere`, keys)),
+    onLine() {},
+  });
+  started.push(supervised);
+  await supervised.ready;
+  await supervised.stop();
+});
+
 describe('what cannot start says why, and leaves nothing behind', () => {
+  test('what the roles were to find first', async () => {
+    const supervised = supervise({
+      folder,
+      configFile,
+      environment: {},
+      after: Promise.reject(new Failure('feed-malformed', 'there is no such thing')),
+      onLine() {},
+    });
+    started.push(supervised);
+    await expect(supervised.ready).rejects.toMatchObject({ code: 'feed-malformed' });
+    expect(await supervised.ended).toMatchObject({ message: 'there is no such thing' });
+    expect(await Promise.all(ROLES.map(pidOf))).toEqual([NaN, NaN, NaN, NaN]);
+  });
+
   test('a trust root that was edited', async () => {
     const path = join(folder, 'trust-root.json');
     const text = await readFile(path, 'utf8');

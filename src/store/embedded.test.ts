@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { scratchFolder, servers } from '../../test/scratch.ts';
+import { ownServers, scratchFolder } from '../../test/scratch.ts';
 import { sha256 } from '../canonical.ts';
 import { systemClock } from '../clock.ts';
 import { type Binaries, isTraversable } from './binaries.ts';
@@ -28,7 +28,7 @@ async function ask(cluster: Cluster, sql: string, login: Partial<pg.ClientConfig
   }
 }
 
-for (const [name, binaries] of await servers()) {
+for (const [name, binaries] of await ownServers()) {
   describe(name, () => {
     const folders: string[] = [];
     let running: Cluster[] = [];

@@ -7,7 +7,7 @@
  *  - during `initdb`: a folder `cluster.draft-…`, which nobody mistakes for a cluster; the next start removes it;
  *  - of the server: its pid file and write-ahead log; the next start replays the log, as PostgreSQL does;
  *  - of the machine: the same, and a pid that may be another program's by now; it is recognised by its working folder.
- * `fsync` stays on, and `initdb` syncs what it wrote before the cluster gets its name.
+ * `fsync` is on, and `initdb` syncs what it wrote before the cluster gets its name; unless who starts it says otherwise.
  */
 import { spawn } from 'node:child_process';
 import {
@@ -41,7 +41,7 @@ export interface ClusterOptions {
    * binaries carry an old OpenSSL, so nothing of theirs ever listens beyond loopback, and without TLS.
    */
   readonly loopbackPort?: number;
-  /** Further `postgresql.conf` settings of the running server. */
+  /** Further `postgresql.conf` settings of the running server. With `fsync: 'off'` nothing of it survives a power cut. */
   readonly settings?: Readonly<Record<string, string>>;
   /** Programs to use instead of those that are found. */
   readonly binaries?: Binaries;
@@ -114,7 +114,9 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   if (existing && existing.major !== binaries.major) {
     throw new Failure('store-binaries', `${data} is PostgreSQL ${existing.major}, the programs are ${binaries.major}`);
   }
-  if (!existing) await initialise(folder, { binaries, user, random });
+  if (!existing) {
+    await initialise(folder, { binaries, user, random, isDurable: options.settings?.['fsync'] !== 'off' });
+  }
   const socketFolder = await prepareSocketFolder(data, user);
   const port = options.loopbackPort === 0 ? await freePort() : (options.loopbackPort ?? 5432);
   const log = await open(join(cluster, 'server.log'), 'a', 0o600);
@@ -191,7 +193,12 @@ async function readCluster(data: string): Promise<{ major: number; user: ServerU
 
 async function initialise(
   folder: string,
-  { binaries, user, random }: { binaries: Binaries; user: ServerUser | null; random: Random },
+  {
+    binaries,
+    user,
+    random,
+    isDurable,
+  }: { binaries: Binaries; user: ServerUser | null; random: Random; isDurable: boolean },
 ): Promise<void> {
   await removeDeadDrafts(folder);
   const draft = join(folder, `cluster.draft-${process.pid}-${random(6).toString('hex')}`);
@@ -203,7 +210,7 @@ async function initialise(
     const passwordFile = join(draft, 'password');
     await writeDurably(passwordFile, password);
     if (user) await Promise.all([data, passwordFile].map((path) => chown(path, user.uid, user.gid)));
-    await runInitdb(binaries, { data, passwordFile, user });
+    await runInitdb(binaries, { data, passwordFile, user, isDurable });
     await rm(passwordFile);
     await rename(draft, join(folder, 'cluster')).catch((cause: NodeJS.ErrnoException) => {
       // Another starter was quicker; its cluster is the cluster.
@@ -217,7 +224,12 @@ async function initialise(
 
 async function runInitdb(
   binaries: Binaries,
-  { data, passwordFile, user }: { data: string; passwordFile: string; user: ServerUser | null },
+  {
+    data,
+    passwordFile,
+    user,
+    isDurable,
+  }: { data: string; passwordFile: string; user: ServerUser | null; isDurable: boolean },
 ): Promise<void> {
   const args = [
     `--pgdata=${inherited(0, data)}`,
@@ -228,6 +240,7 @@ async function runInitdb(
     // Bytes decide the order: the same on every machine, whatever its C library thinks of a language.
     '--locale=C',
     '--no-instructions',
+    ...(isDurable ? [] : ['--no-sync']),
   ];
   const handles = await Promise.all([data, passwordFile].map((path) => open(path, 'r')));
   try {

@@ -40,6 +40,8 @@ export interface InForce {
   readonly term: AuthorityTerm;
   readonly authority: Authority;
   readonly authorityDigest: Digest;
+  /** As it was read: what proves it to others. */
+  readonly signed: SignedAuthority;
 }
 
 export const termText = (term: AuthorityTerm): string => canonical(term);
@@ -107,9 +109,10 @@ export async function readInForce(folder: string, now: Instant): Promise<InForce
   if (!root.ok) throw new Failure('authority-invalid', `the trust root does not hold: ${root.reason}`);
   const rosters = checkRosterChain({ genesis: root.genesis, successors, now });
   if (!rosters.ok) throw new Failure('authority-invalid', `the roster does not hold: ${rosters.reason}`);
-  const { term, authority, people, need } = checkAuthority(JSON.parse(authorityFile) as SignedAuthority, rosters.head);
+  const signed = JSON.parse(authorityFile) as SignedAuthority;
+  const { term, authority, people, need } = checkAuthority(signed, rosters.head);
   if (people.length < need) {
     throw new Failure('authority-invalid', `${people.length} of ${need} people have signed the authority`);
   }
-  return { trustRoot: root.trustRoot, roster: rosters.head, term, authority, authorityDigest: term.authority };
+  return { trustRoot: root.trustRoot, roster: rosters.head, term, authority, authorityDigest: term.authority, signed };
 }

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { sha256 } from '../canonical.ts';
 import type { Sighting } from '../connector/contract.ts';
 import type { Tuple } from '../writ/tuple.ts';
-import { checkVerification, judge, signVerification, type VerificationBody } from './look.ts';
+import { checkVerification, judge, judgePresented, pausesMs, signVerification, type VerificationBody } from './look.ts';
 
 const tuple = (effect: Tuple['effect'], entitlement: string | null = null): Tuple => ({
   system: 'crm',
@@ -63,6 +63,41 @@ describe('what a sighting says of a change', () => {
       sighting({ attributes: { title: 'Clerk', department: '50' } }),
     );
     expect(judged).toMatchObject({ verdict: 'contradicted', saw: 'differs in title' });
+  });
+});
+
+describe('what presenting the old secret says beside it', () => {
+  const confirmed = { verdict: 'confirmed', mechanism: 'account', saw: 'the account is disabled' } as const;
+  test.each<[Tuple['effect'], VerificationBody['presented'], string]>([
+    ['disable', 'refused', 'confirmed'],
+    ['disable', 'accepted', 'contradicted'],
+    ['disable', 'unknown', 'inconclusive'],
+    ['disable', null, 'confirmed'],
+    ['delete', 'accepted', 'contradicted'],
+    ['delete', 'unknown', 'confirmed'],
+    ['create', 'accepted', 'confirmed'],
+    ['create', 'refused', 'confirmed'],
+  ])('%s, %s: %s', (effect, presented, expected) => {
+    expect(judgePresented(tuple(effect), confirmed, presented).verdict).toBe(expected);
+  });
+  test('never makes anything better', () => {
+    const contradicted = { verdict: 'contradicted', mechanism: 'account', saw: 'the account is active' } as const;
+    expect(judgePresented(tuple('disable'), contradicted, 'refused')).toBe(contradicted);
+  });
+});
+
+describe('the pauses between looks', () => {
+  test.each([
+    [0, []],
+    [150, [150]],
+    [1_000, [150, 300, 550]],
+    [60_000, [150, 300, 600, 1_200, 2_400, 4_800, 9_600, 19_200, 21_750]],
+  ])('a target that settles within %i ms is looked at again after %j', (settlesMs, pauses) => {
+    expect(pausesMs(settlesMs)).toEqual(pauses);
+  });
+
+  test('a target of which nothing is said has 2.25 s', () => {
+    expect(pausesMs(undefined)).toEqual([150, 300, 600, 1_200]);
   });
 });
 

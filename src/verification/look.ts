@@ -47,6 +47,22 @@ export interface Looked {
   readonly account: Sighting['account'];
 }
 
+const FIRST_PAUSE_MS = 150;
+const SETTLES_MS = 2_250;
+
+/**
+ * Pauses between the looks at a target that does not show yet what was written: each twice the last, together what the
+ * target takes to settle. A lie cannot shorten them, only the signed authority can; and none of them makes a `confirmed`.
+ */
+export function pausesMs(settlesMs: number = SETTLES_MS): number[] {
+  const pauses: number[] = [];
+  for (let left = settlesMs, next = FIRST_PAUSE_MS; left > 0; next *= 2) {
+    pauses.push(Math.min(next, left));
+    left -= next;
+  }
+  return pauses;
+}
+
 const signed = (body: string): Buffer => Buffer.from(`writgate/verification/v1\0${body}`);
 
 export const signVerification = (body: VerificationBody, key: KeyObject): { body: string; signature: string } => {
@@ -112,6 +128,26 @@ export function judge(
     case 'install':
       return say('inconclusive', tuple.effect, 'no look can tell');
   }
+}
+
+type Judged = ReturnType<typeof judge>;
+
+/**
+ * What it says of a change that the account's old secret was presented again. Where a target says that the account is
+ * stopped and lets its owner in, it lies; where that could not be tried, nobody knows.
+ */
+export function judgePresented(tuple: Tuple, judged: Judged, presented: VerificationBody['presented']): Judged {
+  if (judged.verdict !== 'confirmed' || (tuple.effect !== 'disable' && tuple.effect !== 'delete')) return judged;
+  if (presented === 'accepted') return { ...judged, verdict: 'contradicted', saw: 'its old password still lets it in' };
+  // What is deleted has no name left to sign in with: there unknown is all that there can be.
+  if (presented === 'unknown' && tuple.effect === 'disable') {
+    return {
+      ...judged,
+      verdict: 'inconclusive',
+      saw: `${judged.saw}, and whether its old password lets it in could not be tried`,
+    };
+  }
+  return judged;
 }
 
 /** Names of expected attributes that were not seen so; null when none could be seen. */

@@ -16,6 +16,7 @@ import { parseTrustRoot } from '../../src/approval/trust-root.ts';
 import { systemClock, systemRandom } from '../../src/clock.ts';
 import { checkConfig } from '../../src/config.ts';
 import { connectPipe, type Listener, type Peer } from '../../src/connector/pipe.ts';
+import { addMember } from '../../src/connectors/scim/attributes.ts';
 import { openPlans, showPlan, showPlans } from '../../src/control/inspect.ts';
 import { type PlanningReport, plan as planning } from '../../src/control/planning.ts';
 import { type RunReport, run as running } from '../../src/control/run.ts';
@@ -23,8 +24,9 @@ import { sign } from '../../src/control/sign.ts';
 import { generateBoxKey } from '../../src/gateway/box.ts';
 import { sealCredential } from '../../src/gateway/credential.ts';
 import { checkLedger, type LedgerReport } from '../../src/ledger/check.ts';
+import { readPublicBox } from '../../src/role/box.ts';
 import { type Control, startControl } from '../../src/role/control.ts';
-import { readPublicBox, startGateway } from '../../src/role/gateway.ts';
+import { startGateway } from '../../src/role/gateway.ts';
 import { type Place, placeOf } from '../../src/role/place.ts';
 import { startVerifier } from '../../src/role/verifier.ts';
 import { startWorker } from '../../src/role/worker.ts';
@@ -71,7 +73,13 @@ export const HOUR = 3_600_000;
 
 const EXPIRES = '2099-01-01';
 
-const configText = (url: string, exporter: string, delivery: string, bounds: Bounds): string => `version: 1
+const configText = (
+  url: string,
+  exporter: string,
+  delivery: string,
+  bounds: Bounds,
+  unmanaged: Unmanaged,
+): string => `version: 1
 tenant: acme
 owner: "104"
 delivery: ${delivery}
@@ -92,7 +100,9 @@ targets:
   crm:
     scim: "${url}"
     match: userName == person.login
+    signIn: { url: "${url.replace('/scim/v2', '/sign-in')}" }
     leaver: { disable: now, delete: 30d }
+    unmanaged: ${unmanaged}
     protected: [svc-*]
 entitlements:
   staff: { on: crm, group: Staff, privilege: low }
@@ -123,6 +133,9 @@ envelope:
   expires: ${EXPIRES}
 local: { data: ., listen: 127.0.0.1:7400 }
 `;
+
+/** What becomes of accounts in the target that nobody wrote down. */
+export type Unmanaged = 'report' | 'adopt' | 'revert';
 
 /** The envelope's budget. */
 export interface Bounds {
@@ -180,19 +193,28 @@ export interface World {
     members(group: string): Promise<readonly string[]>;
     /** A hand at the console of the target. */
     post(path: string, body: unknown): Promise<void>;
+    /** The same hand puts an account into a group. */
+    join(login: string, group: string): Promise<void>;
     /** The administrator of the target changes what he likes. */
     edit(change: (state: ScimState) => void): Promise<void>;
   };
   stop(): Promise<void>;
 }
 
-/** @param bounds the envelope's budget, where a test wants it small */
-export async function startWorld(bounds: Bounds = { grants: 80, removals: 20 }): Promise<World> {
+/**
+ * @param bounds the envelope's budget, where a test wants it small
+ * @param environment names the store's server, where it is not to be an embedded one
+ */
+export async function startWorld(
+  bounds: Bounds = { grants: 80, removals: 20 },
+  unmanaged: Unmanaged = 'report',
+  environment: Readonly<Record<string, string>> = {},
+): Promise<World> {
   const folder = await scratchFolder();
   const place = placeOf(folder);
   const tokens = { writer: systemRandom(12).toString('hex'), reader: systemRandom(12).toString('hex') };
   const stateFile = join(folder, 'crm.json');
-  const storing = prepareStore({ folder, environment: {} });
+  const storing = prepareStore({ folder, environment });
   let scim = await startLyingScim(tokens, 0, null, stateFile);
   const { url } = scim;
 
@@ -201,7 +223,7 @@ export async function startWorld(bounds: Bounds = { grants: 80, removals: 20 }):
   const exporter = hrKey.publicText.trim().split(' ').slice(0, 2).join(' ');
   const configFile = join(folder, 'writgate.yaml');
   const helpDesk = generateBoxKey();
-  const yaml = configText(url, exporter, helpDesk.publicKey, bounds);
+  const yaml = configText(url, exporter, helpDesk.publicKey, bounds, unmanaged);
   await writeFile(configFile, yaml);
   const config = checkConfig(yaml, configFile);
   if (!config.ok) throw new Error(config.problems.map(({ line, message }) => `${line}: ${message}`).join('\n'));
@@ -284,8 +306,8 @@ export async function startWorld(bounds: Bounds = { grants: 80, removals: 20 }):
   /* ---- the target, looked at directly ---- */
   const ask = (path: string, init: RequestInit = {}) =>
     fetch(`${url}${path}`, { ...init, headers: { authorization: `Bearer ${tokens.writer}`, connection: 'close' } });
-  const post = async (path: string, body: unknown): Promise<void> => {
-    const answer = await ask(path, { method: 'POST', body: JSON.stringify(body) });
+  const send = async (method: 'POST' | 'PATCH', path: string, body: unknown): Promise<void> => {
+    const answer = await ask(path, { method, body: JSON.stringify(body) });
     if (!answer.ok) throw new Error(`the target answered ${answer.status}`);
     await answer.arrayBuffer();
   };
@@ -299,7 +321,7 @@ export async function startWorld(bounds: Bounds = { grants: 80, removals: 20 }):
       body: JSON.stringify({ lie: name }),
     });
   };
-  for (const displayName of ['Staff', 'Sales', 'Legal', 'Admins']) await post('/Groups', { displayName });
+  for (const displayName of ['Staff', 'Sales', 'Legal', 'Admins']) await send('POST', '/Groups', { displayName });
 
   const trustRoot = parseTrustRoot(await readFile(join(folder, 'trust-root.json'), 'utf8')).trustRoot;
 
@@ -374,7 +396,13 @@ export async function startWorld(bounds: Bounds = { grants: 80, removals: 20 }):
         const ids = groups.find(({ displayName }) => displayName === name)?.members.map(({ value }) => value) ?? [];
         return users.filter(({ id }) => ids.includes(id)).map(({ userName }) => userName);
       },
-      post,
+      post: (path, body) => send('POST', path, body),
+      async join(login, name) {
+        const { users, groups } = await state();
+        const value = users.find(({ userName }) => userName === login)?.id ?? '';
+        const group = groups.find(({ displayName }) => displayName === name)?.id ?? '';
+        await send('PATCH', `/Groups/${group}`, addMember(value));
+      },
       async edit(change) {
         const kept = JSON.parse(await readFile(stateFile, 'utf8')) as ScimState;
         change(kept);

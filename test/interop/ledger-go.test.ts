@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { systemRandom } from '../../src/clock.ts';
-import { sealEntry } from '../../src/ledger/entry.ts';
+import { draftEntry, sealDrafts } from '../../src/ledger/entry.ts';
 import { memoryHead } from '../../src/ledger/head.ts';
 import { openLog } from '../../src/ledger/log.ts';
 import { createSigner, formatVerifier } from '../../src/ledger/note.ts';
@@ -38,26 +38,37 @@ const ORIGIN = 'writgate.example/ledger';
 const signer = createSigner(ORIGIN, generateKeyPairSync('ed25519').privateKey);
 const vkey = formatVerifier(signer.verifier);
 
-const newEntry = (index: number): Buffer =>
-  sealEntry({
-    kind: 'test',
-    at: 1767225600000 + index,
-    by: 'control',
-    tenant: 'acme',
-    refs: { change: `P${index}`, subject: 'hr:é' },
-    body: index,
-    random: systemRandom,
-  }).entry;
+/** As control and the gateway write them: unsigned, signed alone, and signed a batch at once. */
+function newEntries(from: number, to: number): Buffer[] {
+  const gateway = generateKeyPairSync('ed25519').privateKey;
+  const entries: Buffer[] = [];
+  for (let batch = 0; entries.length < to - from; batch += 1) {
+    const by = batch % 3 === 0 ? 'control' : 'gateway';
+    const drafts = Array.from({ length: Math.min(batch % 3 === 1 ? 1 : 100, to - from - entries.length) }, (_, place) =>
+      draftEntry({
+        kind: 'test',
+        at: 1767225600000 + from + entries.length + place,
+        by,
+        tenant: 'acme',
+        refs: { change: `P${from + entries.length + place}`, subject: 'hr:é' },
+        body: place,
+        random: systemRandom,
+      }),
+    );
+    for (const { entry } of sealDrafts(drafts, by === 'control' ? undefined : gateway)) entries.push(entry);
+  }
+  return entries;
+}
 
 /** A ledger of `size` entries, and a checkpoint from when it had `older`. */
 async function ledger(older: number, size: number): Promise<{ folder: string; earlier: string }> {
   const folder = mkdtempSync(join(work, 'ledger-'));
   const log = await openLog({ folder, origin: ORIGIN, signer, head: memoryHead() });
-  await log.submitAll(Array.from({ length: older }, (_, index) => newEntry(index)));
+  await log.submitAll(newEntries(0, older));
   const earlier = join(work, `${older}-${size}.checkpoint`);
   writeFileSync(earlier, log.checkpoint());
   await log.published();
-  await log.submitAll(Array.from({ length: size - older }, (_, index) => newEntry(older + index)));
+  await log.submitAll(newEntries(older, size));
   await log.close();
   // What Go gets is what a static file server would show.
   rmSync(join(folder, 'entries'));

@@ -3,14 +3,15 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { packageFolder } from '../../src/store/database.ts';
-import { startWorld } from '../company/world.ts';
+import { startWorld, type Unmanaged } from '../company/world.ts';
 import { Story } from './steps.ts';
 
 const folder = join(packageFolder(), 'test', 'scenarios');
 
 test.each(readdirSync(folder).filter((name) => name.endsWith('.txt')))('%s', async (name) => {
   const text = readFileSync(join(folder, name), 'utf8');
-  const world = await startWorld();
+  const unmanaged = /^given the authority says unmanaged: (adopt|revert)$/m.exec(text)?.[1] as Unmanaged | undefined;
+  const world = await startWorld(undefined, unmanaged);
   try {
     const story = new Story(world);
     const told: string[] = [];

@@ -93,6 +93,15 @@ const keyOf = (name: string): string => {
 // biome-ignore lint/suspicious/noConfusingVoidType: most steps have nothing to show
 type Act = (story: Story, ...words: string[]) => Promise<readonly string[] | void>;
 const STEPS: readonly (readonly [form: RegExp, act: Act])[] = [
+  // Signed before the first day.
+  [/^given the authority says unmanaged: \S+$/, async () => {}],
+  [
+    /^given somebody makes (\S+) in (\S+) at the target by hand$/,
+    async ({ world }, userName = '', group = '') => {
+      await world.crm.post('/Users', { userName, active: true });
+      await world.crm.join(userName, group);
+    },
+  ],
   [/^given the first day is done$/, (story) => story.begin()],
   [
     /^given HR says that (\S+) (\S+) joins (\S+) as (\d+)$/,
@@ -158,7 +167,7 @@ const STEPS: readonly (readonly [form: RegExp, act: Act])[] = [
       const picture = (await story.world.crm.picture()).split('\n');
       const logins = names === 'everybody' ? null : names.toLowerCase().split(/, | and /);
       const shown = (line: string) =>
-        logins === null || logins.some((login) => line.replace('-', '').startsWith(`${login}:`));
+        logins === null || logins.some((login) => line.replace(/^-/, '').startsWith(`${login}:`));
       const lines = picture
         .filter(shown)
         .map((line) => (line.startsWith('-') ? `${line.slice(1)} (disabled)` : line).replaceAll(',', ', '));

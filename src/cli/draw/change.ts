@@ -1,5 +1,6 @@
 /** One change in words: a sign, what it does to whom, and where it stands. */
 import type { ChangeSummary } from '../../api/contract.ts';
+import { claimOf } from '../../authority/ownership.ts';
 import type { Paint } from './text.ts';
 
 type Effect = ChangeSummary['effect'];
@@ -50,8 +51,9 @@ export function whatOf({
   }
 }
 
-/** `rule everyone`, `request R12ab by 103`, `until 17:00`. */
-export const causeOf = ({ cause }: Pick<ChangeSummary, 'cause'>): string => cause.replace(/^birthright /, 'rule ');
+/** `rule everyone`, `request R12ab by 103 (claimed)`, `until 17:00`. */
+export const causeOf = ({ cause }: Pick<ChangeSummary, 'cause'>): string =>
+  claimOf(cause).replace(/^birthright /, 'rule ');
 
 /** Why it does not move, or what came of it: nothing for what is only on its way. */
 export function noteOf({ stage, note, decision, verification }: ChangeSummary): string {

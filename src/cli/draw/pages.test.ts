@@ -1,12 +1,15 @@
 import { expect, test } from 'vitest';
 import type { PersonShown, Status, Trace } from '../../api/contract.ts';
+import { requestText } from '../../approval/request.ts';
+import { genesisDocument, requestOf, rosterOf } from '../../approval/testing.ts';
 import { differences } from '../../trust/propose.ts';
 import { drawAdoptable } from './adopt.ts';
 import { differsLine, drawDifferences } from './authority.ts';
 import { drawReport } from './evidence.ts';
 import { drawPerson } from './person.ts';
+import { drawShown } from './show.ts';
 import { drawStatus } from './status.ts';
-import { changeOf, NOW, PLANS } from './testing.ts';
+import { changeOf, NOW, PLANS, planOf } from './testing.ts';
 import { PLAIN, WIDTH } from './text.ts';
 import { drawTrace } from './trace.ts';
 
@@ -74,11 +77,26 @@ const STATUS: Status = {
   people: { active: 103, left: 4 },
   stages: { verified: 210, contradicted: 1 },
   open: PLANS.slice(2),
+  lately: [
+    {
+      plan: 'P12',
+      risk: 'removal',
+      cause: 'left',
+      people: 400,
+      systems: ['corp', 'crm'],
+      stages: { verified: 1199, refused: 1 },
+      from: '2027-01-04T03:02:00.000Z',
+      to: '2027-01-04T03:05:00.000Z',
+      note: 'the automatic envelope allows 1199 removals per window; approve the plan to go beyond it, or wait',
+    },
+  ],
+  alarmed: 51,
   alarms: [
     changeOf({
       change: 'P6.3',
       effect: 'disable',
       stage: 'contradicted',
+      nextAt: '2027-01-04T09:05:00.000Z',
       verification: {
         verdict: 'contradicted',
         mechanism: 'account',
@@ -98,7 +116,12 @@ test('status begins with what is wrong', () => {
   fits(drawn);
   expect(drawn).toMatchInlineSnapshot(`
     "acme  DEMO: generated approvers, this machine only; separation: none
-    ! P6.3  crm  disable account sjacobs  CONTRADICTED: the account is active
+    ! P6.3  crm  disable account sjacobs  CONTRADICTED: the account is active, tried again 09:05
+    ! 50 more; writgate plan show P6 has those of its plan
+    Lately, in targets
+      P12  removal, left  400 people on corp, crm: 1199 verified, 1 refused  03:02–03:05
+          the automatic envelope allows 1199 removals per window; approve the plan to go beyond it, or
+          wait
     Feeds
       hr  accepted  107 records  as of 06:00, signed  read 08:59
     Systems
@@ -111,12 +134,24 @@ test('status begins with what is wrong', () => {
       P9   high      needs 2 of security                     1 change
       P10  REFUSED  removes 45 of 107 accounts and grants (42 %), limit 5 %
     Limits used: grants 3/50, removals 2. Ledger: 1 entry. Last planning: 08:59
-    Next: writgate approve P9"
+    Next: writgate approve P9
+    To look: writgate trace P6.3 · to try at once: writgate run --retry"
   `);
 });
 
 test('status of a folder in which nothing was planned says what to do', () => {
-  const empty = { ...STATUS, feeds: [], systems: [], people: {}, stages: {}, open: [], alarms: [], lastPlanning: null };
+  const empty = {
+    ...STATUS,
+    feeds: [],
+    systems: [],
+    people: {},
+    stages: {},
+    open: [],
+    lately: [],
+    alarms: [],
+    alarmed: 0,
+    lastPlanning: null,
+  };
   expect(drawStatus(empty, NOW, PLAIN)).toContain('Next: writgate plan');
 });
 
@@ -153,6 +188,10 @@ const PERSON: PersonShown = {
     },
   ],
   terminated: null,
+  lately: [
+    changeOf({ change: 'P12.3', effect: 'revoke', entitlement: 'finance', cause: 'left', stage: 'verified' }),
+    changeOf({ change: 'P12.4', effect: 'disable', cause: 'left', stage: 'refused', note: 'budget-empty' }),
+  ],
 };
 
 test('a person’s page says why each thing is held, and that nobody knows why', () => {
@@ -163,9 +202,12 @@ test('a person’s page says why each thing is held, and that nobody knows why',
       department 50 · active true
       hr:105  active  QUARANTINED: two persons match it
     pay  sjacobs  active
-      payroll-admin  since 2027-01-04  request R1 by 103  P9.1, until 2027-01-04 17:00, signed by 101,
-          102
-      old-group      since 2027-01-04  NO CAUSE           not granted by Writgate"
+      payroll-admin  since 2027-01-04  request R1 by 103 (claimed)  P9.1, until 2027-01-04 17:00, signed
+          by 101, 102
+      old-group      since 2027-01-04  NO CAUSE                     not granted by Writgate
+    Lately
+      P12.3  2027-01-04 08:59  - crm  finance → sjacobs  left  verified
+      P12.4  2027-01-04 08:59  - crm  disable account sjacobs  left  refused: budget-empty"
   `);
 });
 
@@ -229,4 +271,28 @@ test('sound evidence of a contradiction is not called verified', () => {
   expect(drawn).toContain('CONTRADICTED');
   expect(drawn).toContain('demo');
   expect(drawn).not.toContain('is verified');
+});
+
+test.each([
+  ['109', true],
+  ['nhi:writgate', false],
+])('what people sign says whether who asked is only claimed: %s', (requester, isClaim) => {
+  const bytes = requestText(requestOf(rosterOf(genesisDocument()), { requester }));
+  const request = {
+    bytes,
+    digest: 'd',
+    phrase: 'eight words',
+    challenge: { approve: 'a', refuse: 'r' },
+    expiresAt: '2027-01-05T09:00:00.000Z',
+    verdict: 'waiting',
+    reason: null,
+    signed: [],
+    candidates: [],
+    excluded: [],
+    need: 2,
+  } as const;
+  const header = { createdAt: '', base: { snapshots: {}, observedAt: '', authority: '' }, policy: '' };
+  const shown = { summary: planOf(), header, digest: 'd', changes: [], leaves: [], request } as never;
+  const drawn = drawShown(shown, PLAIN);
+  expect(drawn.includes('asked for by 109, who is claimed and not proven')).toBe(isClaim);
 });

@@ -1,6 +1,6 @@
 /** `writgate person X`: what this person has, why, since when, by whose approval. */
 import type { PersonShown } from '../../api/contract.ts';
-import { causeOf } from './change.ts';
+import { causeOf, noteOf, paintOf, signOf, whatOf } from './change.ts';
 import { type Paint, wrap } from './text.ts';
 
 export function drawPerson(person: PersonShown, paint: Paint): string {
@@ -37,6 +37,12 @@ export function drawPerson(person: PersonShown, paint: Paint): string {
       ];
       lines.push(...wrap(cells.join('  '), '  ', 6));
     }
+  }
+  if (person.lately.length > 0) lines.push('Lately');
+  for (const change of person.lately) {
+    const when = change.at.slice(0, 16).replace('T', ' ');
+    const text = `${change.change}  ${when}  ${signOf(change)} ${change.system}  ${whatOf(change)}  ${causeOf(change)}  ${noteOf(change)}`;
+    lines.push(...wrap(text.trimEnd(), '  ', 6).map(paintOf(change, paint)));
   }
   return lines.join('\n');
 }

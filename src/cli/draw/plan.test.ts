@@ -22,7 +22,7 @@ test('a planning is a readable diff', () => {
       - P8.2   corp  open connections of lgarcia  mover 100→90                Luis Garcia, hr:4
     P9   high      needs 2 of security                     1 change
         note: gives shiggins the privileged payroll-admin without an end
-      + P9.1   pay   payroll-admin → shiggins     request R1 by 103           Shelley Higgins, hr:205,
+      + P9.1   pay   payroll-admin → shiggins     request R1 by 103 (claimed)  Shelley Higgins, hr:205,
               until 2027-01-04 17:00
     P10  REFUSED  removes 45 of 107 accounts and grants (42 %), limit 5 %
       - P10.1  crm   staff → sjacobs              rule everyone no longer true  Sarah Jacobs, hr:105
@@ -139,14 +139,14 @@ test('a contradiction after a run stands under its change, and is not told as do
     stages: { contradicted: 1 },
     changes: [changeOf({ effect: 'disable', stage: 'contradicted', verification })],
   });
-  const drawn = drawRan({ report: { moved: 3, tookMs: 420 }, plans: [plan] }, PLAIN);
+  const drawn = drawRan({ retried: [], report: { moved: 3, tookMs: 420 }, plans: [plan] }, PLAIN);
   expect(drawn).toContain('- P7.1  crm  disable account sjacobs');
   expect(drawn).toContain('CONTRADICTED: the account is active');
   expect(drawn).toContain('1 contradicted, in 420 ms.');
 });
 
 test('a run that had nothing to carry says so', () => {
-  expect(drawRan({ report: { moved: 0, tookMs: 3 }, plans: [] }, PLAIN)).toBe('Nothing to do.');
+  expect(drawRan({ retried: [], report: { moved: 0, tookMs: 3 }, plans: [] }, PLAIN)).toBe('Nothing to do.');
 });
 
 test('colours change no word', () => {

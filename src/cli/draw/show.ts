@@ -1,6 +1,6 @@
 /** `writgate plan show P`: every change, and exactly what a signature would stand for. */
 import type { PlanShown } from '../../api/contract.ts';
-import { challenge } from '../../approval/request.ts';
+import { challenge, isPerson, parseRequest } from '../../approval/request.ts';
 import { drawPlans, needOf } from './plan.ts';
 import { counted, type Paint, wrap } from './text.ts';
 
@@ -31,6 +31,7 @@ export function drawShown({ summary, header, digest, changes, request }: PlanSho
 
 function drawRequest(plan: string, request: NonNullable<PlanShown['request']>, paint: Paint): string[] {
   const { need, signed, candidates, excluded, verdict } = request;
+  const { requester } = parseRequest(request.bytes);
   const approved = signed.filter((each) => each.verdict === 'approve').length;
   return [
     ...wrap(
@@ -41,6 +42,11 @@ function drawRequest(plan: string, request: NonNullable<PlanShown['request']>, p
         `  ${each.verdict === 'approve' ? 'signed' : paint.remove('REFUSED')} by ${each.person}${each.reason === null ? '' : `: ${each.reason}`}`,
     ),
     ...candidates.map(({ person, name, keys }) => `  may sign: ${person} ${name}  ${keys.join(' ')}`),
+    ...(isPerson(requester)
+      ? wrap(`asked for by ${requester}, who is claimed and not proven: nobody signed that he asked`, '  ').map(
+          paint.warn,
+        )
+      : []),
     ...excluded.map(({ person, why }) => paint.dim(`  not ${person}: ${why}`)),
     '',
     ...fields([

@@ -15,6 +15,8 @@ export const changeOf = (over: Partial<ChangeSummary> = {}): ChangeSummary => ({
   cause: 'birthright everyone',
   until: null,
   stage: 'decided',
+  at: '2027-01-04T08:59:00.000Z',
+  nextAt: null,
   note: null,
   decision: { verdict: 'permit', reasons: ['gain'] },
   receipt: null,

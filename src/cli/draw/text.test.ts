@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { clean, clip, clockTime, spell, table, WIDTH, wrap } from './text.ts';
+import { clean, clip, clockTime, pageWidth, spell, table, WIDTH, wrap } from './text.ts';
 
 describe('names cannot take over the terminal', () => {
   test.each([
@@ -33,6 +33,18 @@ test('wrapping loses no word and keeps to the page', () => {
   expect(wrapped.every((line) => line.length <= WIDTH)).toBe(true);
   expect(wrapped.slice(1).every((line) => line.startsWith(' '.repeat(10)))).toBe(true);
   expect(wrapped.join(' ').replace(/\s+/g, ' ')).toBe(`cause ${text}`);
+});
+
+test.each([
+  ['a narrow one has its own width', { columns: 80 }, 80],
+  ['a wide one has the page, for nobody reads lines of 200 letters', { columns: 200 }, WIDTH],
+  ['a pipe has the page', {}, WIDTH],
+  ['one of no width at all has room for a word', { columns: 0 }, 40],
+])('a terminal: %s', (_, terminal, width) => {
+  expect(pageWidth(terminal)).toBe(width);
+  const wrapped = wrap('some words that are not long '.repeat(20).trim(), '  ', 14, width);
+  expect(Math.max(...wrapped.map((line) => line.length))).toBeLessThanOrEqual(width);
+  expect(Math.max(...wrapped.map((line) => line.length))).toBeGreaterThan(width - 10);
 });
 
 test('a word longer than the page stays whole, for it may be a digest to copy', () => {

@@ -5,6 +5,10 @@
 
 export const WIDTH = 100;
 
+/** Of a narrower terminal, its own: sentences break there. Tables are clipped at `WIDTH` only, as they were made. */
+export const pageWidth = (terminal: { readonly columns?: number }): number =>
+  Math.max(40, Math.min(WIDTH, terminal.columns ?? WIDTH));
+
 /** How words stand out: identity where there are no colours. */
 export interface Paint {
   readonly add: (text: string) => string;
@@ -65,12 +69,12 @@ export const table = (rows: readonly (readonly string[])[], indent = 0, most: re
   columns(rows, most).map((cells) => line(cells, indent));
 
 /** Breaks at blanks; what follows stands under `indent`. A word that is longer than the page stays whole. */
-export function wrap(text: string, first = '', indent = first.length): string[] {
+export function wrap(text: string, first = '', indent = first.length, width = pageWidth(process.stdout)): string[] {
   const lines: string[] = [];
   let current = first;
   let isEmpty = true;
   for (const word of text.split(' ')) {
-    if (!isEmpty && current.length + 1 + word.length > WIDTH) {
+    if (!isEmpty && current.length + 1 + word.length > width) {
       lines.push(current.trimEnd());
       current = ' '.repeat(indent);
       isEmpty = true;

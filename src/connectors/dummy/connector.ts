@@ -17,6 +17,7 @@ import {
   type Task,
 } from '../../connector/contract.ts';
 import { ConnectorFault } from '../../connector/fault.ts';
+import { unanswered } from '../../connector/receipt.ts';
 
 /* ---- reading: from unknown bytes to facts, or null --------------------------------------------------------------- */
 
@@ -73,25 +74,12 @@ function retryAfterMs(headers: Readonly<Record<string, string>>): number | null 
 
 /** A reply that is not success, as a receipt. After a write only a certain no is a no; before it nothing happened. */
 function explain(reply: Reply, stage: 'before' | 'write'): Receipt {
-  switch (reply.kind) {
-    case 'refused':
-      return { outcome: 'refused', message: reply.message };
-    case 'down':
-      return { outcome: 'later', retryAfterMs: null, message: reply.message };
-    case 'lost':
-      return stage === 'before'
-        ? { outcome: 'later', retryAfterMs: null, message: reply.message }
-        : { outcome: 'unknown', message: reply.message };
-    case 'http': {
-      const message = `the target answered ${reply.status}`;
-      if (reply.status === 429 || reply.status === 503) {
-        return { outcome: 'later', retryAfterMs: retryAfterMs(reply.headers), message };
-      }
-      return { outcome: [400, 401, 403, 404, 405, 409, 422].includes(reply.status) ? 'refused' : 'unknown', message };
-    }
-    default:
-      return { outcome: 'unknown', message: `a reply of kind ${reply.kind} to an HTTP call` };
+  if (reply.kind !== 'http') return unanswered(reply, stage, 'an HTTP call');
+  const message = `the target answered ${reply.status}`;
+  if (reply.status === 429 || reply.status === 503) {
+    return { outcome: 'later', retryAfterMs: retryAfterMs(reply.headers), message };
   }
+  return { outcome: [400, 401, 403, 404, 405, 409, 422].includes(reply.status) ? 'refused' : 'unknown', message };
 }
 
 /* ---- calls ---------------------------------------------------------------------------------------------------------- */

@@ -18,6 +18,7 @@ import {
   type Task,
 } from '../../connector/contract.ts';
 import { ConnectorFault } from '../../connector/fault.ts';
+import { unanswered } from '../../connector/receipt.ts';
 import { ATTRIBUTE_NAMES, type Entry, NO_SURNAME, readAttributes, valuesOf } from './attributes.ts';
 import { accountDn, type Directory, LOCKED_FOR_GOOD, loginOf, placeholderOf, readDirectory, UAC } from './directory.ts';
 import { canonicalDn, fold, isBelow, parseDn, plainDn, writeDn } from './dn.ts';
@@ -107,23 +108,10 @@ const RESULTS: Readonly<Record<number, readonly ['refused' | 'later', string]>> 
 
 /** A reply that is not success, as a receipt. After a write only a certain no is a no. */
 function explain(reply: Reply, stage: 'before' | 'write'): Receipt {
-  switch (reply.kind) {
-    case 'refused':
-      return { outcome: 'refused', message: reply.message };
-    case 'down':
-      return { outcome: 'later', retryAfterMs: null, message: reply.message };
-    case 'lost':
-      return stage === 'before'
-        ? { outcome: 'later', retryAfterMs: null, message: reply.message }
-        : { outcome: 'unknown', message: reply.message };
-    case 'ldap': {
-      const [outcome, name] = RESULTS[reply.code] ?? ['unknown', 'not understood'];
-      const message = `the directory answered ${reply.code} (${name}): ${reply.message}`;
-      return outcome === 'later' ? { outcome, retryAfterMs: null, message } : { outcome, message };
-    }
-    default:
-      return { outcome: 'unknown', message: `a reply of kind ${reply.kind} to an LDAP call` };
-  }
+  if (reply.kind !== 'ldap') return unanswered(reply, stage, 'an LDAP call');
+  const [outcome, name] = RESULTS[reply.code] ?? ['unknown', 'not understood'];
+  const message = `the directory answered ${reply.code} (${name}): ${reply.message}`;
+  return outcome === 'later' ? { outcome, retryAfterMs: null, message } : { outcome, message };
 }
 
 const refused = (message: string): Receipt => ({ outcome: 'refused', message });

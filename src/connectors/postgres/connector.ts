@@ -17,6 +17,7 @@ import {
   type Task,
 } from '../../connector/contract.ts';
 import { ConnectorFault } from '../../connector/fault.ts';
+import { unanswered } from '../../connector/receipt.ts';
 import { readComment } from './comment.ts';
 
 const CONNECTIONS = '@connections';
@@ -56,25 +57,15 @@ const REFUSALS: Readonly<Record<string, string>> = {
 const NOT_NOW = new Set(['40001', '40P01', '53100', '53200', '53300', '55006', '55P03', '57014', '57P03']);
 
 function explain(reply: Reply): Receipt {
-  switch (reply.kind) {
-    case 'refused':
-      return { outcome: 'refused', message: reply.message };
-    case 'down':
-      return { outcome: 'later', retryAfterMs: null, message: reply.message };
-    case 'sql': {
-      const state = reply.sqlstate ?? '';
-      const message = `${reply.message} (SQLSTATE ${state})`;
-      if (NOT_NOW.has(state)) return { outcome: 'later', retryAfterMs: null, message };
-      const refusal = Object.hasOwn(REFUSALS, state) ? REFUSALS[state] : undefined;
-      return refusal === undefined
-        ? { outcome: 'unknown', message }
-        : { outcome: 'refused', message: `${message}; ${refusal}` };
-    }
-    case 'lost':
-      return { outcome: 'unknown', message: reply.message };
-    default:
-      return { outcome: 'unknown', message: `a reply of kind ${reply.kind} to a statement` };
-  }
+  // Each change is one statement: there is no before.
+  if (reply.kind !== 'sql') return unanswered(reply, 'write', 'a statement');
+  const state = reply.sqlstate ?? '';
+  const message = `${reply.message} (SQLSTATE ${state})`;
+  if (NOT_NOW.has(state)) return { outcome: 'later', retryAfterMs: null, message };
+  const refusal = Object.hasOwn(REFUSALS, state) ? REFUSALS[state] : undefined;
+  return refusal === undefined
+    ? { outcome: 'unknown', message }
+    : { outcome: 'refused', message: `${message}; ${refusal}` };
 }
 
 /* ---- apply -------------------------------------------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@ import {
   type Task,
 } from '../../connector/contract.ts';
 import { ConnectorFault } from '../../connector/fault.ts';
+import { unanswered } from '../../connector/receipt.ts';
 import {
   activePatch,
   addMember,
@@ -83,22 +84,10 @@ const NOT_NOW: ReadonlySet<number> = new Set([408, 412, 425, 429, 503]);
 
 /** A reply that is no success, as a receipt. Before a write nothing can have happened; after it only a certain no is one. */
 function explain(reply: Reply, stage: 'before' | 'write'): Receipt {
+  if (reply.kind !== 'http') return unanswered(reply, stage, 'an HTTP call');
   const message = `the target answered ${describe(reply)}`;
-  switch (reply.kind) {
-    case 'refused':
-      return { outcome: 'refused', message: reply.message };
-    case 'down':
-      return { outcome: 'later', retryAfterMs: null, message: reply.message };
-    case 'lost':
-      return stage === 'before'
-        ? { outcome: 'later', retryAfterMs: null, message: reply.message }
-        : { outcome: 'unknown', message: reply.message };
-    case 'http':
-      if (NOT_NOW.has(reply.status)) return { outcome: 'later', retryAfterMs: retryAfterMs(reply.headers), message };
-      return { outcome: NO.has(reply.status) ? 'refused' : 'unknown', message };
-    default:
-      return { outcome: 'unknown', message: `a reply of kind ${reply.kind} to an HTTP call` };
-  }
+  if (NOT_NOW.has(reply.status)) return { outcome: 'later', retryAfterMs: retryAfterMs(reply.headers), message };
+  return { outcome: NO.has(reply.status) ? 'refused' : 'unknown', message };
 }
 
 const isStatus = (reply: Reply, ...statuses: readonly number[]): boolean =>

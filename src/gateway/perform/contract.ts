@@ -11,6 +11,8 @@ export interface Address {
   /** PEM of the only CA to trust, or null for the system's. */
   readonly ca: string | null;
   readonly timeoutMs: number;
+  /** HTTP: where a password is presented, and in which members of a JSON object. */
+  readonly signIn?: { readonly url: string; readonly name: string; readonly password: string };
 }
 
 /** The secret as it was sealed to this process's public key. */
@@ -23,7 +25,7 @@ export type Secret =
 export interface Performer {
   /** @returns always a reply; network trouble is `lost` (may have happened) or `down` (certainly did not). */
   perform(call: Call, secret: Secret, signal?: AbortSignal): Promise<Reply>;
-  /** Present a login's own secret (LDAP bind, database login): was it let in? null where the protocol has none. */
+  /** Present a login's own secret (LDAP bind, database login, a form to sign in): was it let in? Absent where there is no way. */
   present?(login: string, password: string): Promise<'accepted' | 'refused' | 'unknown'>;
   close(): Promise<void>;
 }

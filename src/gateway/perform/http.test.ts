@@ -325,6 +325,18 @@ describe('lost or down', () => {
     expect(await performer.perform(call, bearer)).toMatchObject({ kind: 'lost' });
   });
 
+  test('who waited behind others of ours has all his time all the same', async () => {
+    let seen = 0;
+    // As many as are asked side by side are answered after more than half of the time; the next one begins only then.
+    const performer = await against((_request, response) => {
+      seen++;
+      setTimeout(() => json(response, {}), 1_200);
+    }, 2_000);
+    const replies = await Promise.all(Array.from({ length: 33 }, () => performer.perform(call, bearer)));
+    expect(replies.filter(({ kind }) => kind !== 'http')).toEqual([]);
+    expect(seen).toBe(33);
+  });
+
   test('given up before it began: down; given up while it waits for the answer: lost', async () => {
     const before = await rude(() => undefined);
     expect(await before.performer.perform(call, bearer, AbortSignal.abort())).toMatchObject({ kind: 'down' });

@@ -2,7 +2,7 @@
  * Performs one HTTP call against one origin. The address is the roster's, the path is rebuilt from segments, the
  * credential is put in here and taken out of whatever comes back, and a redirect is an answer, not an instruction.
  */
-import { type Dispatcher, Pool } from 'undici';
+import { Client, type Dispatcher, Pool } from 'undici';
 import type { Json } from '../../canonical.ts';
 import type { Call, HttpCall, Reply } from '../../connector/contract.ts';
 import { Failure } from '../../errors.ts';
@@ -22,6 +22,7 @@ type HttpReply = Extract<Reply, { kind: 'http' }>;
 /** @throws Failure `wrong-use` for an address that a credential must not be sent to. */
 export const openHttp: OpenPerformer = (address) => {
   const base = readAddress(address);
+  const { signIn } = address;
   const pool = new Pool(base.origin, {
     // A second try is the caller's decision: one request a connection, nothing pipelined, nothing retried.
     pipelining: 1,
@@ -34,8 +35,9 @@ export const openHttp: OpenPerformer = (address) => {
     perform: async (call, secret, signal) => {
       const request = readRequest(base, call, secret);
       if ('kind' in request) return request;
-      return send(pool, request, { timeoutMs: address.timeoutMs, signal, scrub: scrubber(secret) });
+      return send(pool, request, { signal, limitMs: address.timeoutMs, scrub: scrubber(secret) });
     },
+    ...(signIn === undefined ? {} : { present: (login, password) => presentTo(signIn, address, login, password) }),
     close: async () => {
       if (!pool.closed && !pool.destroyed) await pool.close();
     },
@@ -137,23 +139,57 @@ function authorization(secret: Secret): string | null | undefined {
 
 const pair = (username: string, password: string): string => Buffer.from(`${username}:${password}`).toString('base64');
 
+/* ---- presenting a password ------------------------------------------------------------------------------------------ */
+
+/**
+ * What people do at the form: one POST on a connection of its own, and only the status is read. A redirect tells nothing,
+ * because forms redirect those whom they let in and those whom they do not; neither does 400 or 422, about the form itself.
+ */
+async function presentTo(
+  signIn: NonNullable<Address['signIn']>,
+  { ca, timeoutMs }: Address,
+  login: string,
+  password: string,
+): Promise<'accepted' | 'refused' | 'unknown'> {
+  if (login === '' || password === '') return 'unknown';
+  const { origin, pathname } = readAddress({ url: signIn.url, ca, timeoutMs });
+  const client = new Client(origin, {
+    connect: { timeout: timeoutMs, rejectUnauthorized: true, ...(ca ? { ca } : {}) },
+  });
+  try {
+    const { statusCode, body } = await client.request({
+      method: 'POST',
+      path: pathname,
+      headers: { 'content-type': 'application/json', accept: 'application/json', 'user-agent': 'writgate', origin },
+      body: JSON.stringify({ [signIn.name]: login, [signIn.password]: password }),
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    await body.dump();
+    if (statusCode >= 200 && statusCode < 300) return 'accepted';
+    return statusCode === 401 || statusCode === 403 ? 'refused' : 'unknown';
+  } catch {
+    return 'unknown';
+  } finally {
+    await client.destroy();
+  }
+}
+
 /* ---- the reply -------------------------------------------------------------------------------------------------------- */
 
 /**
  * `down` until the request goes onto a connection, `lost` from then until the answer was read whole. undici says which
  * by calling `onRequestStart`; an error's code alone does not (a reset can be either).
+ *
+ * The time runs from then as well: a target is not slow because we asked it for more than it has connections. Whoever
+ * waits for one waits for others whose time runs, or for a handshake, which has a time of its own.
  */
 function send(
   pool: Pool,
   request: Request,
-  bounds: {
-    readonly timeoutMs: number;
-    readonly signal: AbortSignal | undefined;
-    readonly scrub: (text: string) => string;
-  },
+  { signal, limitMs, scrub }: { signal: AbortSignal | undefined; limitMs: number; scrub: (text: string) => string },
 ): Promise<Reply> {
-  const { timeoutMs, signal, scrub } = bounds;
   return new Promise((resolve) => {
+    let limit: NodeJS.Timeout | undefined;
     let controller: Dispatcher.DispatchController | undefined;
     let sent = false;
     let status = 0;
@@ -161,11 +197,8 @@ function send(
     let length = 0;
     const chunks: Buffer[] = [];
 
-    /** Why it was given up; null while it was not. */
-    let given: Error | null = null;
-
     const settle = (reply: Reply): void => {
-      clearTimeout(timer);
+      clearTimeout(limit);
       signal?.removeEventListener('abort', abort);
       resolve(reply);
     };
@@ -174,12 +207,10 @@ function send(
       settle(sent ? { kind: 'lost', message } : { kind: 'down', message });
     };
     const giveUp = (why: Error): void => {
-      given = why;
       fail(why);
       controller?.abort(why);
     };
-    const abort = (): void => giveUp(signal?.reason instanceof Error ? signal.reason : new Error('it was given up'));
-    const timer = setTimeout(() => giveUp(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+    const abort = (): void => giveUp(signal?.reason);
     if (signal?.aborted) return abort();
     signal?.addEventListener('abort', abort, { once: true });
 
@@ -187,8 +218,9 @@ function send(
       onRequestStart(started) {
         controller = started;
         // Given up while it waited for a connection: `down` was said, and nothing may go out any more.
-        if (given) started.abort(given);
-        else sent = true;
+        if (signal?.aborted) return started.abort(signal.reason);
+        sent = true;
+        limit = setTimeout(() => giveUp(new Error(`no whole answer within ${limitMs} ms`)), limitMs);
       },
       onResponseStart(response, statusCode, raw) {
         status = statusCode;
