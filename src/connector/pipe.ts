@@ -60,7 +60,8 @@ export function openPipe(
   let owed = 0;
   /** Lines of this turn of the event loop. */
   let batch = '';
-  let flushedAt = Number.NEGATIVE_INFINITY;
+  /** Lines were written within the last breath. */
+  let resting = false;
   /** The bytes of a line that has not ended yet. */
   let rest: Buffer[] = [];
   let restBytes = 0;
@@ -89,7 +90,7 @@ export function openPipe(
   function send(line: string): void {
     if (ended) return;
     if (batch === '') {
-      if (performance.now() - flushedAt < BREATH_MS) setTimeout(flush, BREATH_MS);
+      if (resting) setTimeout(flush, BREATH_MS);
       else setImmediate(flush);
     }
     batch += line;
@@ -99,7 +100,12 @@ export function openPipe(
     if (ended) return;
     writable.write(batch);
     batch = '';
-    flushedAt = performance.now();
+    if (!resting) {
+      resting = true;
+      setTimeout(() => {
+        resting = false;
+      }, BREATH_MS).unref();
+    }
     balance();
   }
 

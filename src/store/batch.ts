@@ -16,7 +16,8 @@ export function groupCommit<In, Out>(
   }
   let queue: Waiter[] = [];
   let running = false;
-  let endedAt = Number.NEGATIVE_INFINITY;
+  /** A batch has ended a moment ago: there is load, and company is to be expected. */
+  let lately: NodeJS.Timeout | null = null;
 
   const drain = async () => {
     running = true;
@@ -34,7 +35,11 @@ export function groupCommit<In, Out>(
       }
     }
     running = false;
-    endedAt = performance.now();
+    if (gatherMs === 0) return;
+    if (lately) clearTimeout(lately);
+    lately = setTimeout(() => {
+      lately = null;
+    }, gatherMs).unref();
   };
 
   return (item) =>
@@ -43,7 +48,7 @@ export function groupCommit<In, Out>(
       if (running) return;
       running = true;
       // The rest of this turn's callers join the first batch; soon after another, it waits as if it had come during it.
-      if (performance.now() - endedAt < gatherMs) setTimeout(drain, gatherMs);
+      if (lately) setTimeout(drain, gatherMs);
       else setImmediate(drain);
     });
 }

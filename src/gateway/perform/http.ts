@@ -272,9 +272,7 @@ function readBody(bytes: Buffer, contentType: string | undefined, scrub: (text: 
   if (/^application\/(?:[\w.-]+\+)?json\s*(?:;\s*charset="?utf-8"?\s*)?$/i.test(contentType ?? '')) {
     try {
       const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-      const body: Json = JSON.parse(text);
-      // Without a backslash every string stands in the text as it is: then looking once is enough.
-      return text.includes('\\') || scrub(text) !== text ? scrubbed(body, scrub) : body;
+      return scrubbed(JSON.parse(text), scrub);
     } catch {
       // Said to be JSON and is not: handed on like anything else that is not.
     }
