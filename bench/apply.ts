@@ -4,6 +4,8 @@
  * same things with the same concurrency. Each has an honest SCIM server to itself, a process too.
  *
  * The server copies its world before each write, which both pay alike: where it is the slowest part, the ratio flatters.
+ * The road shares a read among those who ask for it at the same time; the script reads for each change by itself. Where
+ * other work shares the machine, compare the milliseconds of CPU: they tell more than the clock.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
