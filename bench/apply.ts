@@ -18,7 +18,7 @@ import { Pool } from 'undici';
 import type { Planned, Ran as RunAnswer } from '../src/api/contract.ts';
 import { terminalFace } from '../src/cli/face.ts';
 import { withSession } from '../src/cli/session.ts';
-import { systemClock, systemRandom } from '../src/clock.ts';
+import { systemAmbient, systemClock, systemRandom } from '../src/clock.ts';
 import { checkConfig } from '../src/config.ts';
 import { sealCredential } from '../src/gateway/credential.ts';
 import { readPublicBox } from '../src/role/box.ts';
@@ -228,6 +228,7 @@ const namesIn = (folder: string, target: Target): NameOf => {
 /** @throws when not every change ends verified: a rate of what did not happen is none */
 async function wholeRoad(folder: string, configFile: string, target: Target, changes: number): Promise<Road> {
   const roles = supervise({
+    ...systemAmbient,
     folder,
     configFile,
     environment: process.env,

@@ -10,8 +10,9 @@ import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock, systemRandom } from '../src/clock.ts';
+import { systemAmbient, systemClock, systemRandom } from '../src/clock.ts';
 import { checkLedger } from '../src/ledger/check.ts';
+import { openDisk } from '../src/ledger/disk.ts';
 import { draftEntry, type Role, sealDrafts } from '../src/ledger/entry.ts';
 import { type HeadStore, memoryHead } from '../src/ledger/head.ts';
 import { openIntake } from '../src/ledger/intake.ts';
@@ -101,13 +102,15 @@ async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
 const benchOne = (name: string, entries: readonly Buffer[], head: HeadStore) =>
   inFolder(async (folder) => {
     const count = entries.length;
-    const log = await openLog({ folder, origin: ORIGIN, signer, head });
+    const log = await openLog({ ...systemAmbient, disk: openDisk(systemRandom), folder, origin: ORIGIN, signer, head });
     const [waits, sealing] = await timed(() => crowd(count, IN_FLIGHT, (index) => log.submit(entries[index]!)));
     show(`${name}: sealed`, count, sealing, said(waits, IN_FLIGHT));
     const [, publishing] = await timed(() => log.published());
     console.log(`${`${name}: static files behind by`.padEnd(40)}${`${publishing.toFixed(0)} ms`.padStart(12)}`);
     await log.close();
-    const [again, opening] = await timed(() => openLog({ folder, origin: ORIGIN, signer, head }));
+    const [again, opening] = await timed(() =>
+      openLog({ ...systemAmbient, disk: openDisk(systemRandom), folder, origin: ORIGIN, signer, head }),
+    );
     show(`${name}: opened again`, count, opening);
     await again.close();
     const keys = { logKey: formatVerifier(signer.verifier), roleKeys: { gateway: [gateway.publicKey] } };
@@ -143,7 +146,14 @@ async function benchOutbox(database: Database): Promise<number> {
   );
   show('outbox: transactions of one entry', DOMAIN, feeding, said(waits, CLIENTS));
   await inFolder(async (folder) => {
-    const log = await openLog({ folder, origin: ORIGIN, signer, head: databaseHead(database, 'acme') });
+    const log = await openLog({
+      ...systemAmbient,
+      disk: openDisk(systemRandom),
+      folder,
+      origin: ORIGIN,
+      signer,
+      head: databaseHead(database, 'acme'),
+    });
     const intake = await openIntake({ log, database, tenant: 'acme' });
     const [, draining] = await timed(async () => {
       while ((await intake.drain()) > 0);
@@ -172,8 +182,8 @@ export async function benchLedger(): Promise<string> {
   const unsigned = await benchOne('unsigned', entries, memoryHead());
 
   const store = mkdtempSync(join(tmpdir(), 'writgate-bench-store-'));
-  const { control, cluster } = await prepareStore({ folder: store, environment: {} });
-  const database = openDatabase(control, { maxConnections: CLIENTS });
+  const { control, cluster } = await prepareStore({ ...systemAmbient, folder: store, environment: {} });
+  const database = openDatabase(control, { maxConnections: CLIENTS, clock: systemClock });
   try {
     await migrate(database, join(packageFolder(), 'src', 'store', 'control'), 'control');
     await benchHead(database);

@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Authority } from '../src/authority/authority.ts';
-import { isoTime, systemClock, systemRandom } from '../src/clock.ts';
+import { isoTime, systemAmbient, systemClock, systemRandom } from '../src/clock.ts';
 import { loginsOf, storePlans } from '../src/control/planning.ts';
 import type { World } from '../src/control/world.ts';
 import { ingest, settlePersons } from '../src/identity/ingest.ts';
@@ -252,8 +252,8 @@ interface Figures {
 
 async function benchPopulation(people: number): Promise<Figures> {
   const folder = await mkdtemp(join(tmpdir(), 'writgate-bench-reconcile-'));
-  const store = await prepareStore({ folder, environment: {} });
-  const database = openDatabase(store.control, { maxConnections: 2 });
+  const store = await prepareStore({ folder, ...systemAmbient, environment: {} });
+  const database = openDatabase(store.control, { maxConnections: 2, clock: systemClock });
   try {
     await migrate(database, join(packageFolder(), 'src', 'store', 'control'), 'control');
     const configFile = join(folder, 'writgate.yaml');

@@ -332,7 +332,7 @@ export const CODES = define({
     exit: 1,
     meaning: 'The sequencer stopped, because a write, a flush or the database failed and what came of it is unknown.',
     remedy:
-      'Mend what the cause names (disk full, database gone), then start the process again; nothing acknowledged is lost.',
+      'Mend what the message names (disk full, database gone); it goes on by itself, and nothing acknowledged is lost.',
   },
 });
 

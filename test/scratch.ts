@@ -2,6 +2,7 @@
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Ambient, systemAmbient } from '../src/clock.ts';
 import { type Binaries, machineBinaries, NEWEST, npmBinaries, OLDEST, packageBinaries } from '../src/store/binaries.ts';
 import { type Cluster, type ClusterOptions, startCluster } from '../src/store/embedded.ts';
 
@@ -49,9 +50,11 @@ export interface ScratchCluster extends Cluster {
   remove(): Promise<void>;
 }
 
-export async function scratchCluster(options: Omit<ClusterOptions, 'folder'> = {}): Promise<ScratchCluster> {
+export async function scratchCluster(
+  options: Omit<ClusterOptions, 'folder' | keyof Ambient> = {},
+): Promise<ScratchCluster> {
   const folder = await scratchFolder();
-  const cluster = await startCluster({ ...options, folder });
+  const cluster = await startCluster({ ...systemAmbient, ...options, folder });
   return {
     ...cluster,
     folder,

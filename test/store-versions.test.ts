@@ -1,5 +1,7 @@
 /** The road on every PostgreSQL that we say we run on, each a server of somebody else's by `WRITGATE_DATABASE_URL`. */
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { systemClock } from '../src/clock.ts';
 import { openDatabase } from '../src/store/database.ts';
 import { JOINER, PEOPLE, startWorld, type World } from './company/world.ts';
 import { type ScratchCluster, scratchCluster, servers } from './scratch.ts';
@@ -10,7 +12,7 @@ for (const [name, binaries] of await servers()) {
     let world: World;
     beforeAll(async () => {
       cluster = await scratchCluster({ binaries, loopbackPort: 0 });
-      const administrator = openDatabase(cluster.superuser);
+      const administrator = openDatabase(cluster.superuser, { clock: systemClock });
       await administrator.query(`create role dba login superuser password 'dba'`);
       await administrator.close();
       const url = `postgres://dba:dba@127.0.0.1:${cluster.port}/postgres`;

@@ -15,7 +15,10 @@ import {
   emptyNames,
   errorsPage,
   importsOf,
+  KEYS_MADE,
   machineWords,
+  ownNetwork,
+  ownTime,
   type Tree,
   unfinished,
   untestedFolders,
@@ -97,7 +100,34 @@ const RULES: readonly (readonly [fact: string, rule: Rule, breaches: Breaches])[
     {
       time: { 'src/plan/make.ts': 'const at = Date.now();\n' },
       date: { 'src/plan/make.ts': 'const at = new Date();\n' },
+      'date as text': { 'src/plan/make.ts': 'const at = Date();\n' },
+      'a timer': { 'src/gateway/gate.ts': 'setTimeout(stop, 5);\n' },
+      'a timer that repeats': { 'src/role/control.ts': 'const timer = setInterval(settle, 200);\n' },
+      'a time limit': { 'src/gateway/gate.ts': 'const limit = AbortSignal.timeout(5);\n' },
+      'a pause': { 'src/gateway/gate.ts': "import { setTimeout as pause } from 'node:timers/promises';\n" },
+      'time since the start': { 'src/control/run.ts': 'const began = process.hrtime.bigint();\n' },
       randomness: { 'src/writ/writ.ts': "import { randomBytes } from 'node:crypto';\n" },
+      'a random id': { 'src/writ/writ.ts': 'const id = crypto.randomUUID();\n' },
+      'a key': { 'src/writ/writ.ts': "const { privateKey } = generateKeyPairSync('ed25519');\n" },
+      network: { 'src/gateway/feed.ts': 'const answer = await fetch(url);\n' },
+    },
+  ],
+  [
+    'only who starts a process gives it the machine’s own time',
+    ownTime,
+    {
+      'a role that takes it': { 'src/role/worker.ts': 'const clock = systemClock;\n' },
+      'a default': { 'src/ledger/log.ts': 'const { random = systemRandom } = options;\n' },
+    },
+  ],
+  [
+    'a role opens nothing but through its Outside',
+    ownNetwork,
+    {
+      'a database': { 'src/role/control.ts': 'const database = openDatabase(connection);\n' },
+      'another role': { 'src/role/worker.ts': 'const gateway = connectPipe(path);\n' },
+      'a socket': { 'src/role/gateway.ts': "import { connect } from 'node:net';\n" },
+      'a feed': { 'src/role/gateway.ts': "import { request } from 'undici';\n" },
     },
   ],
   // A name is the first thing that a reader gets, and often the last.
@@ -173,6 +203,9 @@ describe('the rules themselves', () => {
         'node:net',
       ].sort(),
     );
+  });
+  test('have no exception for a key that is made no more', () => {
+    for (const path of Object.keys(KEYS_MADE)) expect(tree.get(path), path).toContain('generateKeyPairSync(');
   });
   test('have no exception for an import that is gone', () => {
     for (const [from, { to }] of Object.entries(EXCEPTIONS)) {

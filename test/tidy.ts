@@ -177,16 +177,57 @@ export function deadFiles(tree: Tree): string[] {
 /** Where rule words stand as words. */
 const ABOUT_RULES = /^test\/tidy(\.test)?\.ts$|^(STYLE|GLOSSARY)\.md$/;
 
+/** The one file that asks the machine for time and randomness. */
+const CLOCK = 'src/clock.ts';
+/** Where a process begins, and is given the machine's own. */
+const GIVEN: readonly string[] = [CLOCK, 'src/role/main.ts', 'src/cli/face.ts'];
+
+/** Randomness that is not passed in, each with its reason. */
+export const KEYS_MADE: Readonly<Record<string, string>> = {
+  'src/trust/key.ts': 'a key of a role, from OpenSSL: a seeded one would be nobody’s secret',
+  'src/gateway/box.ts': 'a key of one sealed box, likewise; nothing that is decided depends on it',
+  'src/cli/check.ts': 'a key that signs a statement which nobody keeps',
+};
+
 export function ambientTime(tree: Tree): string[] {
-  const ambient =
-    /\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\brandom(Bytes|UUID|Int)\b|\bperformance\.now\b|\bhrtime\b/;
+  const ambient = [
+    /\bDate\.now\b|\bnew Date\(\)|(?<!new )(?<![\w.])Date\(\)|\bperformance\.(?:now|timeOrigin)\b|\bhrtime\b|\bprocess\.uptime\b/,
+    /\bset(?:Timeout|Interval)\(|\bAbortSignal\.timeout\b|\btimers\/promises\b/,
+    /\bMath\.random\b|\brandom(?:Bytes|UUID|Int|Fill|FillSync)\b|\bgetRandomValues\b/,
+    /\bgenerateKey(?:Pair)?(?:Sync)?\b/,
+    /(?<![\w.])fetch\((?!\w+: )/,
+  ];
   return source(tree)
-    .filter(([path]) => path !== 'src/clock.ts' && !isProof(path))
+    .filter(([path]) => path !== CLOCK && !isProof(path))
     .flatMap(([path, text]) => {
-      const found = ambient.exec(withoutComments(text));
-      return found
-        ? [`${path} has ${found[0]}; take a Clock or a Random from src/clock.ts, so that a test can decide it`]
-        : [];
+      const plain = withoutComments(text);
+      const found = ambient.map((words) => words.exec(plain)?.[0]).find((word) => word !== undefined);
+      if (found === undefined || (found.startsWith('generateKey') && Object.hasOwn(KEYS_MADE, path))) return [];
+      return [
+        `${path} has ${found}; take a Clock, a Random or a Network that is passed in, so that a test can decide it`,
+      ];
+    });
+}
+
+/** Only who starts a process may give it the machine's own time; a default would be taken by whoever forgets to pass it on. */
+export function ownTime(tree: Tree): string[] {
+  return source(tree)
+    .filter(([path]) => !GIVEN.includes(path) && !isProof(path))
+    .flatMap(([path, text]) => {
+      const found = /\bsystem(?:Clock|Random|Ambient)\b/.exec(withoutComments(text));
+      return found ? [`${path} takes ${found[0]}; only ${GIVEN.slice(1).join(' and ')} may, and pass it on`] : [];
+    });
+}
+
+/** A role acts through what `src/role/outside.ts` gives it, and opens nothing by itself. */
+export function ownNetwork(tree: Tree): string[] {
+  const opens =
+    /\b(?:connectPipe|listenPipe|openPipe|startRunner|openHttp|openLdap|openSql|openDatabase|openDisk)\b(?=\()|from 'node:(?:net|tls|https?|dgram|dns|child_process)'|^import \{[^}]*\} from '(?:undici|pg)'/m;
+  return source(tree)
+    .filter(([path]) => /^src\/(?:role\/(?:control|gateway|verifier|worker)|control\/\w+)\.ts$/.test(path))
+    .flatMap(([path, text]) => {
+      const found = opens.exec(withoutComments(text).replaceAll(/\b(?:network|storage)\.\w+\(/g, ''));
+      return found ? [`${path} has ${found[0]}; a role opens nothing but through its Outside`] : [];
     });
 }
 

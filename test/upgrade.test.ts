@@ -1,7 +1,9 @@
 /** A database that an earlier Writgate left, brought up to date: what it was told stays so. */
+
 import { copyFile, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { systemClock } from '../src/clock.ts';
 import { type Database, openDatabase, packageFolder } from '../src/store/database.ts';
 import { migrate } from '../src/store/migrate.ts';
 import { ownServers, type ScratchCluster, scratchCluster } from './scratch.ts';
@@ -11,7 +13,7 @@ let database: Database;
 beforeAll(async () => {
   const [server] = await ownServers();
   cluster = await scratchCluster(server ? { binaries: server[1] } : {});
-  database = openDatabase(cluster.superuser);
+  database = openDatabase(cluster.superuser, { clock: systemClock });
 });
 afterAll(async () => {
   await database?.close();

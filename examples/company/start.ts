@@ -15,7 +15,7 @@ import { drawStatus } from '../../src/cli/draw/status.ts';
 import { COLOURED, PLAIN, wrap } from '../../src/cli/draw/text.ts';
 import { openProgress, terminalFace } from '../../src/cli/face.ts';
 import { type Session, withSession } from '../../src/cli/session.ts';
-import { isoTime, systemClock, systemRandom } from '../../src/clock.ts';
+import { isoTime, systemAmbient, systemClock, systemRandom } from '../../src/clock.ts';
 import { Failure } from '../../src/errors.ts';
 import { sealCredential } from '../../src/gateway/credential.ts';
 import { readPublicBox } from '../../src/role/box.ts';
@@ -125,6 +125,7 @@ async function main(): Promise<void> {
   // All at once: the systems start, the store is made, and the roles load their code until there is what they need.
   const starting = startSystems(join(folder, 'systems'));
   const roles = supervise({
+    ...systemAmbient,
     folder,
     configFile: join(folder, 'writgate.yaml'),
     after: starting.then(({ list }) => (fresh ? setUp(list) : undefined)),

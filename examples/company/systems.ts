@@ -11,6 +11,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { request } from 'undici';
+import { systemAmbient, systemClock } from '../../src/clock.ts';
 import type { Secret } from '../../src/gateway/perform/contract.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { startCluster } from '../../src/store/embedded.ts';
@@ -141,11 +142,12 @@ const PAY_SETTINGS = { fsync: 'off', full_page_writes: 'off', synchronous_commit
 
 async function startPay(folder: string, chosen: Chosen) {
   const cluster = await startCluster({
+    ...systemAmbient,
     folder: join(folder, 'pay'),
     loopbackPort: chosen.ports.pay,
     settings: PAY_SETTINGS,
   });
-  const admin = openDatabase(cluster.superuser, { maxConnections: 1 });
+  const admin = openDatabase(cluster.superuser, { maxConnections: 1, clock: systemClock });
   try {
     const { pay } = chosen;
     const [version] = await admin.query<{ number: number }>(

@@ -4,6 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { systemClock } from '../clock.ts';
 import { agentSigner, listAgentKeys } from './agent.ts';
 import { parsePublicKey } from './key.ts';
 import { checkSshSignature, signSsh } from './sshsig.ts';
@@ -16,7 +17,7 @@ const TIMEOUT_MS = 5000;
 describeWithOpenSsh('a real ssh-agent', () => {
   const folder = mkdtempSync(join(tmpdir(), 'agent-'));
   const socketPath = join(folder, 'sock');
-  const agent = { socketPath, timeoutMs: TIMEOUT_MS };
+  const agent = { socketPath, timeoutMs: TIMEOUT_MS, clock: systemClock };
   const KINDS = ['ed25519', 'ecdsa', 'rsa'];
   let process_: ChildProcess;
   const add = (...args: string[]) =>
@@ -90,7 +91,8 @@ describe('an agent that misbehaves', () => {
     await new Promise<void>((resolve) => server?.listen(path, resolve));
     return path;
   }
-  const list = (socketPath: string | undefined, timeoutMs = TIMEOUT_MS) => listAgentKeys({ socketPath, timeoutMs });
+  const list = (socketPath: string | undefined, timeoutMs = TIMEOUT_MS) =>
+    listAgentKeys({ socketPath, timeoutMs, clock: systemClock });
   const answerOf = (...parts: Buffer[]) => wireString(Buffer.concat(parts));
 
   test('no variable, no socket, no agent', async () => {

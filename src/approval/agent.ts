@@ -3,6 +3,7 @@
  * a passphrase and for security keys, so that Writgate never asks for a passphrase.
  */
 import { connect } from 'node:net';
+import { after, type Clock } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { readPublicKey, type SshPublicKey } from './key.ts';
 import type { Signer } from './sshsig.ts';
@@ -22,6 +23,7 @@ export interface Agent {
   readonly socketPath: string | undefined;
   /** For one request as a whole. Signing may wait for a touch or a confirmation: give it a minute. */
   readonly timeoutMs: number;
+  readonly clock: Clock;
 }
 
 export interface AgentKey {
@@ -76,7 +78,7 @@ async function ask(agent: Agent, request: Buffer, wanted: number): Promise<WireR
   return new WireReader(answer.subarray(1), 'answer of the SSH agent');
 }
 
-function exchange({ socketPath, timeoutMs }: Agent, request: Buffer): Promise<Buffer> {
+function exchange({ socketPath, timeoutMs, clock }: Agent, request: Buffer): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     if (!socketPath) {
       throw new Failure(
@@ -86,13 +88,13 @@ function exchange({ socketPath, timeoutMs }: Agent, request: Buffer): Promise<Bu
     }
     const socket = connect({ path: socketPath });
     const finish = (act: () => void) => {
-      clearTimeout(timer);
+      inTime();
       socket.destroy();
       act();
     };
     const fail = (message: string, cause?: unknown) =>
       finish(() => reject(new Failure('ssh-agent', message, { cause })));
-    const timer = setTimeout(() => fail(`the SSH agent did not answer within ${timeoutMs} ms`), timeoutMs);
+    const inTime = after(clock, timeoutMs, () => fail(`the SSH agent did not answer within ${timeoutMs} ms`));
 
     let got = Buffer.alloc(0);
     socket.on('connect', () => socket.write(request));

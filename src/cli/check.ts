@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Authority } from '../authority/authority.ts';
+import { deadline } from '../clock.ts';
 import { formatProblem } from '../config.ts';
 import type { Observed } from '../connector/contract.ts';
 import { connectPipe } from '../connector/pipe.ts';
@@ -65,7 +66,7 @@ function drawChecked(what: string, checked: readonly Checked[], face: Face): str
 const NO_DATABASE = { maybe: async () => null, query: async () => [] } as unknown as Database;
 
 async function checkFeeds(authority: Authority, where: Where, face: Face): Promise<readonly Checked[]> {
-  const { fetchFeed } = await import('../gateway/feed.ts');
+  const [{ fetchFeed }, { request }] = await Promise.all([import('../gateway/feed.ts'), import('undici')]);
   const folder = await mkdtemp(join(tmpdir(), 'writgate-check-'));
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   const one = async (name: string): Promise<Checked> => {
@@ -79,6 +80,7 @@ async function checkFeeds(authority: Authority, where: Where, face: Face): Promi
           key: privateKey,
           publicKey,
           clock: face.clock,
+          request,
         },
         name,
       );
@@ -102,6 +104,8 @@ async function checkFeeds(authority: Authority, where: Where, face: Face): Promi
   }
 }
 
+const READ_WITHIN_MS = 60_000;
+
 /** Reads each target whole, through worker and gateway, with the credential that planning uses. */
 async function checkTargets(authority: Authority, where: Where, face: Face): Promise<readonly Checked[]> {
   const names = Object.keys(authority.targets);
@@ -118,12 +122,9 @@ async function checkTargets(authority: Authority, where: Where, face: Face): Pro
     const one = async (name: string, id: number): Promise<Checked> => {
       const reader = connectorFor(authority, name, 'read');
       if (!reader) return { name, ok: false, told: 'no connector may read it', findings: [] };
+      const limit = deadline(face.clock, READ_WITHIN_MS, face.interrupted);
       try {
-        await worker.request(
-          'observe',
-          { connector: reader.name, id },
-          AbortSignal.any([face.interrupted, AbortSignal.timeout(60_000)]),
-        );
+        await worker.request('observe', { connector: reader.name, id }, limit.signal);
         return {
           name,
           ok: true,
@@ -137,6 +138,8 @@ async function checkTargets(authority: Authority, where: Where, face: Face): Pro
           told: `cannot be read by ${reader.name}`,
           findings: [thrown instanceof Error ? thrown.message : String(thrown)],
         };
+      } finally {
+        limit.over();
       }
     };
     try {

@@ -1,6 +1,6 @@
 /** What a command has to do with a person: where it writes, whether it may ask, how it tells that it is still at work. */
 import { cancel, confirm, isCancel, password, text } from '@clack/prompts';
-import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts';
+import { type Clock, every, type Random, systemAmbient } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { COLOURED, clip, type Paint, PLAIN, pageWidth } from './draw/text.ts';
 
@@ -34,8 +34,7 @@ export function terminalFace(interrupted: AbortSignal): Face {
     canAsk: stdin.isTTY === true && stdout.isTTY === true,
     canRewrite: stderr.isTTY === true && env['TERM'] !== 'dumb',
     environment: env,
-    clock: systemClock,
-    random: systemRandom,
+    ...systemAmbient,
     async readInput() {
       const chunks: Buffer[] = [];
       for await (const chunk of stdin) chunks.push(chunk as Buffer);
@@ -77,15 +76,14 @@ export function openProgress(face: Face): Progress {
     }
     lastAt = now;
   };
-  const timer = setInterval(show, 250);
-  timer.unref();
+  const stop = every(face.clock, 250, show);
   return {
     say(line) {
       newest = line;
       show();
     },
     end() {
-      clearInterval(timer);
+      stop();
       if (shown) process.stderr.write('\r\u001b[2K');
     },
   };

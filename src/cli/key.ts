@@ -72,7 +72,7 @@ async function fileSigner(key: string, roster: Roster): Promise<PersonSigner> {
 }
 
 async function agentSigners(roster: Roster, face: Face): Promise<readonly PersonSigner[]> {
-  const agent = { socketPath: face.environment['SSH_AUTH_SOCK'], timeoutMs: AGENT_TIMEOUT_MS };
+  const agent = { socketPath: face.environment['SSH_AUTH_SOCK'], timeoutMs: AGENT_TIMEOUT_MS, clock: face.clock };
   return (await listAgentKeys(agent)).flatMap(({ publicKey }) => {
     const holder = roster.holders.get(publicKey.text);
     return holder ? [{ person: holder.person, name: holder.name, signer: agentSigner(agent, publicKey) }] : [];

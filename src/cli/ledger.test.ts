@@ -3,7 +3,8 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { systemRandom } from '../clock.ts';
+import { systemAmbient, systemRandom } from '../clock.ts';
+import { openDisk } from '../ledger/disk.ts';
 import { sealEntry } from '../ledger/entry.ts';
 import { memoryHead } from '../ledger/head.ts';
 import { openLog } from '../ledger/log.ts';
@@ -29,7 +30,14 @@ beforeAll(async () => {
   const witness = createSigner(`${origin}/witness`, await readKey(data, 'witness'), COSIGNATURE);
   witnessKey = formatVerifier(witness.verifier);
   const signer = createSigner(origin, await readKey(data, 'log'));
-  const log = await openLog({ folder: copy, origin, signer, head: memoryHead() });
+  const log = await openLog({
+    ...systemAmbient,
+    disk: openDisk(systemRandom),
+    folder: copy,
+    origin,
+    signer,
+    head: memoryHead(),
+  });
   const base = { at: 1767225600000, tenant: 'acme', body: {}, random: systemRandom };
   await log.submitAll([
     sealEntry({

@@ -54,6 +54,8 @@ export const addServe: AddCommand = (program, face) => {
       roles,
       ...(listen === undefined ? {} : { listen }),
       environment: face.environment,
+      clock: face.clock,
+      random: face.random,
       onLine: (role, line) => face.err(`${role}: ${line}`),
     });
     await supervised.ready.finally(progress.end);

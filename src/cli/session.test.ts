@@ -3,6 +3,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { systemAmbient } from '../clock.ts';
 import { placeOf } from '../role/place.ts';
 import { isServed, type Supervised, supervise } from '../role/supervise.ts';
 import { tell } from './testing.ts';
@@ -53,7 +54,7 @@ describe('without a server a command runs the roles for itself', () => {
 describe('beside a server', () => {
   let served: Supervised;
   beforeAll(async () => {
-    served = supervise({ folder, configFile: config, environment: {}, onLine() {} });
+    served = supervise({ ...systemAmbient, folder, configFile: config, environment: {}, onLine() {} });
     await served.ready;
   });
   afterAll(() => served.stop());

@@ -43,7 +43,14 @@ export async function withSession<T>(where: Where, face: Face, work: (session: S
   if (!(await isServed(folder))) {
     const progress = openProgress(face);
     progress.say('starting');
-    own = supervise({ folder, configFile, environment: face.environment, onLine: () => undefined });
+    own = supervise({
+      folder,
+      configFile,
+      environment: face.environment,
+      clock: face.clock,
+      random: face.random,
+      onLine: () => undefined,
+    });
     try {
       await own.ready;
     } finally {

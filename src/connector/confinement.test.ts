@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { systemClock } from '../clock.ts';
 import { openDummyTarget } from '../connectors/dummy/target.ts';
 import { Failure } from '../errors.ts';
 import { probeConfinement, type Runner, type RunnerOptions, startRunner, type Tier } from './confinement.ts';
@@ -22,8 +23,8 @@ const CREATE: Task = { effect: 'create', account: { login: 'zoe', id: null }, at
 
 let runner: Runner;
 afterEach(async () => runner?.stop());
-const hostile = (options: RunnerOptions = {}): Runner => {
-  runner = startRunner('dummy', { entry: HOSTILE, ...options });
+const hostile = (options: Partial<RunnerOptions> = {}): Runner => {
+  runner = startRunner('dummy', { clock: systemClock, entry: HOSTILE, ...options });
   return runner;
 };
 const honestly = (attack: string, options: TargetOptions = {}) =>
@@ -198,22 +199,22 @@ describe('a runner', () => {
   });
 
   test('that is not built says how to build it', () => {
-    expect(() => startRunner('dummy', { entry: '/nowhere/runner.js' })).toThrow('npm run build');
+    expect(() => startRunner('dummy', { clock: systemClock, entry: '/nowhere/runner.js' })).toThrow('npm run build');
   });
 
   test('that is told of a connector kind which is not in the table says so in its last words', async () => {
-    runner = startRunner('constructor' as 'dummy');
+    runner = startRunner('constructor' as 'dummy', { clock: systemClock });
     await expect(runner.look({}, QUESTION, async () => REPLY)).rejects.toThrow('scim, ldap, postgres, dummy');
   });
 
   test('rejects with what the performer threw, as it was', async () => {
-    runner = startRunner('dummy');
+    runner = startRunner('dummy', { clock: systemClock });
     const gone = new Failure('peer-lost', 'the gateway is gone');
     await expect(runner.apply({}, CREATE, () => Promise.reject(gone))).rejects.toBe(gone);
   });
 
   test('rejects with the connector fault of an incomplete read', async () => {
-    runner = startRunner('dummy');
+    runner = startRunner('dummy', { clock: systemClock });
     const asked = runner.observe(
       {},
       async () => ({ kind: 'down', message: 'gone' }),
@@ -225,7 +226,7 @@ describe('a runner', () => {
 
   test('applies, looks and observes, many at once', async () => {
     const target = openDummyTarget(['staff']);
-    runner = startRunner('dummy');
+    runner = startRunner('dummy', { clock: systemClock });
     const perform = async (call: Parameters<typeof target.answer>[0]) => target.answer(call);
     const logins = Array.from({ length: 300 }, (_, n) => `login${n}`);
     const receipts = await Promise.all(
@@ -242,7 +243,7 @@ describe('a runner', () => {
 
   test('looks many at once, and a group that all of them ask for is read a few times', async () => {
     const target = openDummyTarget(['staff']);
-    runner = startRunner('dummy');
+    runner = startRunner('dummy', { clock: systemClock });
     const perform = async (call: Parameters<typeof target.answer>[0]) => target.answer(call);
     const logins = Array.from({ length: 200 }, (_, n) => `login${n}`);
     for (const login of logins.slice(0, 100)) {
@@ -261,7 +262,7 @@ describe('a runner', () => {
 
   test('waits for whoever takes what was observed', async () => {
     const target = openDummyTarget(['staff']);
-    runner = startRunner('dummy');
+    runner = startRunner('dummy', { clock: systemClock });
     const perform = async (call: Parameters<typeof target.answer>[0]) => target.answer(call);
     for (let n = 0; n < 6; n++) await runner.apply({}, { ...CREATE, account: { login: `l${n}`, id: null } }, perform);
     const read = target.calls.length;

@@ -15,7 +15,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ZodType } from 'zod';
-import { type Clock, type Instant, systemClock } from '../clock.ts';
+import { after, type Clock, type Instant } from '../clock.ts';
 import type { Kind } from '../connectors/table.ts';
 import { Failure } from '../errors.ts';
 import type { Call, Observed, Question, Receipt, Reply, Sighting, TargetOptions, Task } from './contract.ts';
@@ -104,7 +104,7 @@ export interface Runner {
 }
 
 export interface RunnerOptions {
-  readonly clock?: Clock;
+  readonly clock: Clock;
   /** Default: the best that `probeConfinement` finds. */
   readonly tier?: Tier;
   readonly silenceMs?: number;
@@ -132,8 +132,8 @@ interface Process {
 }
 
 /** Starts the process of one connector. @throws Failure `not-built` when there is no compiled code. */
-export function startRunner(kind: Kind, options: RunnerOptions = {}): Runner {
-  const { clock = systemClock, tier = probeConfinement(), silenceMs = SILENCE_MS } = options;
+export function startRunner(kind: Kind, options: RunnerOptions): Runner {
+  const { clock, tier = probeConfinement(), silenceMs = SILENCE_MS } = options;
   const entry = options.entry ?? join(dist, 'src/connector/runner.js');
   if (!existsSync(entry)) throw new Failure('not-built', `${entry} is missing: run \`npm run build\` first`);
   const code = ['src/connector/', 'src/connectors/', 'src/errors.js', 'src/canonical.js', '../package.json'].map(
@@ -157,7 +157,7 @@ export function startRunner(kind: Kind, options: RunnerOptions = {}): Runner {
       () => undefined,
     );
     const watching = new AbortController();
-    const gone = ending(child).then((how) => {
+    const gone = ending(child, clock).then((how) => {
       peer.close(how);
       watching.abort();
       deaths++;
@@ -293,8 +293,9 @@ const refuseEmit = (): never => {
 };
 
 /** How a process ended, with its last words on stderr. */
-function ending(child: ChildProcess): Promise<string> {
+function ending(child: ChildProcess, clock: Clock): Promise<string> {
   let words = '';
+  let closed = (): void => undefined;
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     words = (words + text).slice(-LAST_WORDS);
   });
@@ -302,9 +303,12 @@ function ending(child: ChildProcess): Promise<string> {
     child.once('error', (error) => resolve(error.message));
     // A process that was confined in this one can outlive it, if this one dies before it has told the kernel to take it
     // along; it then holds stderr open, and `close` would never come.
-    child.once('exit', () => setTimeout(() => child.stderr?.destroy(), STDERR_GRACE_MS).unref());
-    child.once('close', (exit, signal) =>
-      resolve(`${signal ?? `exit ${exit}`}${words && `; its last words: ${words.trim()}`}`),
-    );
+    child.once('exit', () => {
+      closed = after(clock, STDERR_GRACE_MS, () => child.stderr?.destroy());
+    });
+    child.once('close', (exit, signal) => {
+      closed();
+      resolve(`${signal ?? `exit ${exit}`}${words && `; its last words: ${words.trim()}`}`);
+    });
   });
 }

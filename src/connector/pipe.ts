@@ -19,8 +19,6 @@ export const MAX_LINE_BYTES = 8 * 1024 * 1024;
 export const MAX_IN_FLIGHT = 1024;
 /** With so many bytes that the other side has not taken, nothing new is asked and no more requests are read. */
 const MAX_BACKLOG_BYTES = 1024 * 1024;
-/** Least time between two writes. */
-const BREATH_MS = 1;
 /** `sun_path` of unix(7) without its final zero. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
@@ -60,8 +58,6 @@ export function openPipe(
   let owed = 0;
   /** Lines of this turn of the event loop. */
   let batch = '';
-  /** Lines were written within the last breath. */
-  let resting = false;
   /** The bytes of a line that has not ended yet. */
   let rest: Buffer[] = [];
   let restBytes = 0;
@@ -83,16 +79,10 @@ export function openPipe(
     for (const start of queue.splice(0)) start();
   }
 
-  /**
-   * One write per turn of the event loop, and while lines come one after the other, one in a millisecond or two: with
-   * many requests in flight, that is most of the speed, here and on the other side.
-   */
+  /** One write per turn of the event loop: with many requests in flight, that is most of the speed. */
   function send(line: string): void {
     if (ended) return;
-    if (batch === '') {
-      if (resting) setTimeout(flush, BREATH_MS);
-      else setImmediate(flush);
-    }
+    if (batch === '') setImmediate(flush);
     batch += line;
   }
 
@@ -100,12 +90,6 @@ export function openPipe(
     if (ended) return;
     writable.write(batch);
     batch = '';
-    if (!resting) {
-      resting = true;
-      setTimeout(() => {
-        resting = false;
-      }, BREATH_MS).unref();
-    }
     balance();
   }
 

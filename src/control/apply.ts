@@ -11,6 +11,8 @@ import type { World } from './world.ts';
 /** First pause after "not now"; doubled each time, and never longer than an hour. */
 const PAUSE_MS = 2_000;
 const LONGEST_PAUSE_MS = 3_600_000;
+/** No target is left alone for longer, whatever it asks for. */
+const MOST_PATIENCE_MS = 86_400_000;
 export const pauseMs = (attempt: number): number => Math.min(LONGEST_PAUSE_MS, PAUSE_MS * 2 ** Math.min(attempt, 12));
 
 /** A change that the target keeps asking patience for is given up after this many attempts. */
@@ -79,7 +81,7 @@ async function applyOne(world: World, change: ChangeRow): Promise<Step> {
         ...step,
         stage: 'waiting',
         receipt,
-        nextAt: world.clock.now() + (receipt.retryAfterMs ?? pauseMs(attempt)),
+        nextAt: world.clock.now() + Math.min(receipt.retryAfterMs ?? pauseMs(attempt), MOST_PATIENCE_MS),
         note: receipt.message,
       };
   }
@@ -97,7 +99,7 @@ function saverOf(world: World): (step: Step) => Promise<void> {
       await move(world.database, tenant, ['permitted', 'waiting'], steps, world.clock);
       return steps.map(() => undefined);
     },
-    { gatherMs: 10 },
+    { gather: { ms: 10, clock: world.clock } },
   );
   savers.set(world, save);
   return save;

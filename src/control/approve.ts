@@ -25,7 +25,7 @@ export interface StoredRequest {
 const beneficiariesIn = (leaves: readonly Leaf[]): readonly string[] =>
   [...new Set(leaves.flatMap(({ subject }) => (subject === null ? [] : [subject.key])))].sort();
 
-/** Makes the exact bytes that people sign for a plan, once; the same request is found again. */
+/** Makes the exact bytes that people sign for a plan, once; the same request is found again, also when its time is over. */
 export async function requestFor(
   tx: Queryable,
   world: World,
@@ -36,8 +36,8 @@ export async function requestFor(
   const beneficiaries = beneficiariesIn(leaves);
   const now = world.clock.now();
   const known = await tx.maybe<{ bytes: string }>(
-    'select bytes from request where tenant = $1 and plan = $2 and expires_at > $3 order by created_at desc limit 1',
-    [tenant, plan.number, isoTime(now)],
+    'select bytes from request where tenant = $1 and plan = $2 order by created_at desc limit 1',
+    [tenant, plan.number],
   );
   if (known) {
     return { bytes: known.bytes, digest: sha256(known.bytes), request: JSON.parse(known.bytes), beneficiaries };
@@ -154,18 +154,26 @@ export async function approve(world: World, changes: readonly ChangeRow[]): Prom
         continue;
       }
       const { leaves } = await frozenPlan(tx, tenant, plan);
-      const { approvals } = await standingOf(tx, world, plan, leaves);
+      const { stored, approvals, signed } = await standingOf(tx, world, plan, leaves);
+      const { expiresAt } = stored.request;
       if (approvals.verdict === 'approved') await step('approved', null);
       else if (approvals.verdict === 'refused') await step('refused', `refused by ${approvals.by.join(', ')}`);
-      else {
-        // Nothing to do until somebody signs; `approve` and `refuse` wake it.
+      else if (expiresAt <= world.clock.now()) {
+        const had = `${signed.length} of ${plan.people} signatures`;
+        await step(
+          'expired',
+          `${had} had come when the request ended at ${isoTime(expiresAt)}; plan again to ask anew`,
+        );
+      } else {
+        // Nothing to do until somebody signs, which wakes it, or its time is over.
         await tx.query(
-          `update change set next_at = 'infinity', note = $4 where tenant = $1 and plan = $2 and seq = any($3) and stage = 'decided'`,
+          `update change set next_at = $5, note = $4 where tenant = $1 and plan = $2 and seq = any($3) and stage = 'decided'`,
           [
             tenant,
             plan.number,
             own.map(({ seq }) => seq),
             approvals.verdict === 'invalid' ? approvals.reason : 'waits for signatures',
+            isoTime(expiresAt),
           ],
         );
       }

@@ -1,8 +1,10 @@
 /** planned → decided | denied | held: policy, on a small closed record of facts, with its reasons. */
 
+import { isoTime, MAX_SKEW_MS } from '../clock.ts';
 import type { Decision, DecisionInput } from '../decision/decide.ts';
 import { isProtected } from '../identity/login.ts';
 import { type Leaf, privilegeOf, tupleOf } from '../plan/change.ts';
+import { isFresh } from '../source/contract.ts';
 import type { Queryable } from '../store/database.ts';
 import { type ChangeRow, changeId, move, readPlans } from './rows.ts';
 import type { World } from './world.ts';
@@ -15,12 +17,12 @@ export type Evidence = ReadonlyMap<
 
 export async function readEvidence(db: Queryable, world: World): Promise<Evidence> {
   const { tenant, feeds } = world.authority;
+  const now = world.clock.now();
   const rows = await db.query<{ feed: string; id: string; as_of: Date | null; as_of_kind: DecisionInput['asOf'] }>(
     `select distinct on (feed) feed, id, as_of, as_of_kind from snapshot
-      where tenant = $1 and verdict = 'accepted' order by feed, received_at desc`,
-    [tenant],
+      where tenant = $1 and verdict = 'accepted' and as_of <= $2 order by feed, as_of desc, received_at desc`,
+    [tenant, isoTime(now + MAX_SKEW_MS)],
   );
-  const now = world.clock.now();
   return new Map(
     Object.entries(feeds).map(
       ([feed, { contract, exporter }]): [string, Evidence extends ReadonlyMap<string, infer V> ? V : never] => {
@@ -28,7 +30,7 @@ export async function readEvidence(db: Queryable, world: World): Promise<Evidenc
         if (!row) return [feed, { id: '', verdict: 'none', asOf: 'none' }];
         // Where an exporter is named, an age that he did not sign is none; the gateway judges the same.
         const believed = exporter === undefined || row.as_of_kind === 'signed';
-        const fresh = believed && row.as_of !== null && now - row.as_of.getTime() <= contract.maxAge;
+        const fresh = believed && isFresh(row.as_of?.getTime() ?? null, contract.maxAge, now);
         return [feed, { id: row.id, verdict: fresh ? 'fresh' : 'stale', asOf: row.as_of_kind }];
       },
     ),

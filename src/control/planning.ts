@@ -8,7 +8,7 @@
 import { advance } from '../advance.ts';
 import type { Authority } from '../authority/authority.ts';
 import { canonical, type Digest } from '../canonical.ts';
-import { type Instant, isoTime } from '../clock.ts';
+import { type Instant, isoTime, MAX_SKEW_MS } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { connectorFor } from '../gateway/scope.ts';
 import { copyLine, type Ingested, ingest, type Settled, settlePersons } from '../identity/ingest.ts';
@@ -19,6 +19,7 @@ import { leafBytes, parseLeaf, tupleOf } from '../plan/change.ts';
 import { diff } from '../plan/diff.ts';
 import { type Draft, draft, type LeftAlone, makePlans, type Plan } from '../plan/make.ts';
 import type { Queryable } from '../store/database.ts';
+import { storedJson } from '../store/text.ts';
 import { tupleKey } from '../writ/tuple.ts';
 import { endTerminations } from './ask.ts';
 import { readEvidence } from './decide.ts';
@@ -196,7 +197,7 @@ export async function plan(world: World, options: { progress: Progress }): Promi
   await database.query('insert into planning (tenant, at, report) values ($1, $2, $3) on conflict do nothing', [
     tenant,
     isoTime(startedAt),
-    JSON.stringify(report),
+    storedJson(JSON.stringify(report)),
   ]);
   return report;
 }
@@ -231,8 +232,9 @@ async function takeIn(
   // The same bytes under the same rules say nothing new. Judged by what is in this database, in this transaction: a
   // snapshot that was attested and then not taken in, because we died, is no reason to pass over the next.
   const last = await tx.maybe<{ raw_digest: string }>(
-    `select raw_digest from snapshot where tenant = $1 and feed = $2 and verdict = 'accepted' order by received_at desc limit 1`,
-    [tenant, snapshot.feed],
+    `select raw_digest from snapshot where tenant = $1 and feed = $2 and verdict = 'accepted' and as_of <= $3
+      order by as_of desc, received_at desc limit 1`,
+    [tenant, snapshot.feed, isoTime(snapshot.receivedAt + MAX_SKEW_MS)],
   );
   const isNew = rulesChanged || last?.raw_digest !== snapshot.rawDigest;
   await tx.query(
@@ -249,7 +251,7 @@ async function takeIn(
       snapshot.records,
       snapshot.rawDigest,
       snapshot.statement,
-      JSON.stringify(snapshot.findings),
+      storedJson(JSON.stringify(snapshot.findings)),
     ],
   );
   let taken: Ingested | null = null;

@@ -4,6 +4,7 @@ import type { Tree } from '../ledger/tree.ts';
 import { type Leaf, type PlanHeader, parseLeaf, type Stage } from '../plan/change.ts';
 import { treeOf } from '../plan/make.ts';
 import type { Queryable } from '../store/database.ts';
+import { storedJson, storedText } from '../store/text.ts';
 
 export interface ChangeRow {
   readonly plan: number;
@@ -73,6 +74,9 @@ const CHANGE = `select c.plan, c.seq, c.leaf, c.stage, c.writ, c.attempt, p.dige
  *
  * Each predecessor is asked for by its whole key. As a join, it tempted a planner without statistics (a plan that was
  * stored a moment ago has none) to read the whole plan once for each of its changes.
+ *
+ * Only stages with a pause have a time to wait for, and no pause is longer than a day: what is due later than that was
+ * written down before the clock went back.
  */
 export async function readyChanges(
   db: Queryable,
@@ -84,7 +88,9 @@ export async function readyChanges(
 ): Promise<readonly ChangeRow[]> {
   const rows = await db.query<StoredChange>(
     `${CHANGE}
-      where c.tenant = $1 and c.stage = any($2) and c.next_at <= $3 and p.state = 'open'
+      where c.tenant = $1 and c.stage = any($2) and p.state = 'open'
+        and (c.next_at <= $3 or c.stage in ('planned', 'approved', 'permitted', 'applied')
+             or (c.stage <> 'decided' and c.next_at > $3::timestamptz + interval '25 hours'))
         and (c.stage not in ('approved', 'permitted', 'waiting')
              or (not exists (select 1 from unnest(c.after) as a(seq)
                               where (select b.stage from change b
@@ -169,7 +175,7 @@ export async function move(
 ): Promise<void> {
   if (steps.length === 0) return;
   const at = isoTime(clock.now());
-  const json = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
+  const json = (value: unknown): string | null => (value === undefined ? null : storedJson(JSON.stringify(value)));
   await tx.query(
     `update change c
         set stage = u.stage, next_at = u.next_at, updated_at = $2,
@@ -194,7 +200,7 @@ export async function move(
       steps.map(({ verification }) => json(verification)),
       steps.map(({ decision }) => json(decision)),
       steps.map(({ attempt }) => attempt ?? null),
-      steps.map(({ note }) => note ?? null),
+      steps.map(({ note }) => (note == null ? null : storedText(note))),
       from,
     ],
   );
@@ -211,13 +217,13 @@ export async function closePlans(tx: Queryable, tenant: string): Promise<void> {
   );
 }
 
-/** Back from verified to applied, for one more look. The plan opens again with it. */
-export async function moveAgain(db: Queryable, tenant: string, { plan, seq }: ChangeRow, clock: Clock): Promise<void> {
+/** Back from verified to applied, for one more look, which is counted. The plan opens again with it, in one transaction. */
+export async function moveAgain(tx: Queryable, tenant: string, { plan, seq }: ChangeRow, clock: Clock): Promise<void> {
   const at = isoTime(clock.now());
-  await db.query(
-    `update change set stage = 'applied', next_at = $4, updated_at = $4, attempt = 0
+  await tx.query(
+    `update change set stage = 'applied', next_at = $4, updated_at = $4, attempt = 0, rechecks = rechecks + 1
       where tenant = $1 and plan = $2 and seq = $3 and stage = 'verified'`,
     [tenant, plan, seq, at],
   );
-  await db.query(`update plan set state = 'open' where tenant = $1 and number = $2 and state = 'done'`, [tenant, plan]);
+  await tx.query(`update plan set state = 'open' where tenant = $1 and number = $2 and state = 'done'`, [tenant, plan]);
 }

@@ -40,6 +40,9 @@ export async function sign(
     if (!check.ok) throw new Failure('not-approved', check.reason);
     const exclusion = excluded.find(({ person }) => person === check.person);
     if (exclusion) throw new Failure('not-approved', `${check.person} may not approve P${number}: he ${exclusion.why}`);
+    if (approvals.verdict === 'invalid') {
+      throw new Failure('not-approved', `P${number} cannot be signed any more: ${approvals.reason}`);
+    }
     if (approvals.verdict === 'approved') throw new Failure('wrong-use', `P${number} has its signatures already`);
     const candidates = approvals.verdict === 'waiting' ? [...approvals.candidates, ...approvals.have] : null;
     if (candidates !== null && !candidates.includes(check.person)) {

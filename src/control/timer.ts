@@ -1,14 +1,14 @@
 /**
- * Timers: what happens without anybody asking. Jobs lie in control's PostgreSQL (pg-boss), so that they survive a
- * restart; a job says only what to look at again, and all state is in the change.
+ * Timers: what happens without anybody asking. Jobs lie in control's PostgreSQL (pg-boss), so that a turn that was taken
+ * and not ended is taken again; a job says only that it is time to look, and all state is in the change.
  *
  *   plan     fetches feeds, plans, and carries what is permitted; as often as a feed says
  *   advance  carries on what is due: waiting targets, inconclusive looks, contradicted removals
- *   recheck  looks once more at a proven removal after an hour, a day and a week, to find what came back
+ *   recheck  looks once more at proven removals after an hour, a day and a week, to find what came back
  */
 import { PgBoss } from 'pg-boss';
 import { advance } from '../advance.ts';
-import { isoTime } from '../clock.ts';
+import { after, type Clock, every, isoTime } from '../clock.ts';
 import { Failure, hasCode } from '../errors.ts';
 import type { Connection } from '../store/database.ts';
 import { plan } from './planning.ts';
@@ -18,8 +18,16 @@ import type { World } from './world.ts';
 
 /** After a removal was proven, it is looked at again after these many seconds: another sync may have brought it back. */
 export const RECHECK_S = [3_600, 86_400, 604_800] as const;
+/** From each look to the next, because a look that confirms is the newest proof. */
+const GAPS_S = RECHECK_S.map((seconds, at) => seconds - (RECHECK_S[at - 1] ?? 0));
+/** Of one turn; what is due besides is due at the next. */
+const MOST_RECHECKS = 500;
 const ADVANCE_EVERY_MS = 15_000;
+const RECHECK_EVERY_MS = 60_000;
 const SCHEMA = 'pgboss';
+/** One turn waits at most. How many are under way is not bounded: one of a process that was killed would block all others. */
+const POLICY = 'short';
+const QUEUES = ['advance', 'recheck', 'plan'];
 
 export interface Timers {
   close(): Promise<void>;
@@ -30,17 +38,30 @@ interface Recheck {
   readonly seq: number;
 }
 
+/** So that pg-boss looks for jobs in our time. What it writes down of a job, the database times. */
+const timersOf = (clock: Clock) => ({
+  now: () => clock.now(),
+  setTimeout: (act: () => void, ms: number) => after(clock, ms, act),
+  clearTimeout: (over: unknown) => (over as (() => void) | null | undefined)?.(),
+  setInterval: (act: () => void, ms: number) => every(clock, ms, act),
+  clearInterval: (stop: unknown) => (stop as (() => void) | null | undefined)?.(),
+});
+
 export async function startTimers(world: World, connection: Connection, say: (line: string) => void): Promise<Timers> {
-  const { authority, clock, database } = world;
+  const { authority, clock } = world;
   const boss = new PgBoss({
     ...('connectionString' in connection ? connection : { ...connection }),
     schema: SCHEMA,
     max: 3,
     application_name: 'writgate timers',
+    schedule: false,
+    clock: timersOf(clock),
   });
-  boss.on('error', (thrown) => say(`timers: ${thrown.message}`));
+  const tell = (thrown: unknown) => say(`timers: ${thrown instanceof Error ? thrown.message : thrown}`);
+  boss.on('error', tell);
   await boss.start();
-  for (const queue of ['advance', 'recheck', 'plan']) await boss.createQueue(queue);
+  await unbook(world, boss);
+  for (const queue of QUEUES) await boss.createQueue(queue, { policy: POLICY });
 
   const stopping = new AbortController();
   const carry = () => run(world, { signal: stopping.signal, progress: () => undefined });
@@ -58,50 +79,59 @@ export async function startTimers(world: World, connection: Connection, say: (li
   await boss.work('advance', async () => {
     await carry();
   });
-  await boss.work<Recheck>('recheck', async (jobs) => {
-    for (const { data } of jobs) await recheck(world, data, say);
+  await boss.work('recheck', async () => {
+    for (const due of await dueRechecks(world)) await recheck(world, due, say);
   });
 
-  /** Sends each job once however many processes send it: a singleton in its slot of time. */
-  const every = (queue: string, ms: number): NodeJS.Timeout => {
-    const send = () =>
-      void boss
-        .send(queue, {}, { singletonKey: queue, singletonSeconds: Math.max(1, Math.floor(ms / 1000)) })
-        .catch((thrown) => say(`timers: ${thrown instanceof Error ? thrown.message : thrown}`));
+  const turn = (queue: string, ms: number): (() => void) => {
+    const send = () => void boss.send(queue, {}).catch(tell);
     send();
-    return setInterval(send, ms);
+    return every(clock, ms, send);
   };
   const feeds = Object.values(authority.feeds).flatMap(({ every: ms }) => ms ?? []);
-  const intervals = [
-    every('advance', ADVANCE_EVERY_MS),
-    ...(feeds.length > 0 ? [every('plan', Math.min(...feeds))] : []),
+  const turns = [
+    turn('advance', ADVANCE_EVERY_MS),
+    turn('recheck', RECHECK_EVERY_MS),
+    ...(feeds.length > 0 ? [turn('plan', Math.min(...feeds))] : []),
   ];
-
-  // Removals that were proven and have no look booked yet: those since the last start, by whatever road they came.
-  const book = async () => {
-    const proven = await database.query<Recheck & { at: Date }>(
-      `update change c set rechecks = $3
-        where c.tenant = $1 and c.stage = 'verified' and c.rechecks = 0 and c.effect in ('revoke', 'disable', 'delete')
-          and c.updated_at > $2::timestamptz
-       returning c.plan, c.seq, c.updated_at as at`,
-      [authority.tenant, isoTime(clock.now() - 86_400_000), RECHECK_S.length],
-    );
-    for (const { plan: number, seq, at } of proven) {
-      for (const seconds of RECHECK_S) {
-        await boss.send('recheck', { plan: number, seq }, { startAfter: new Date(at.getTime() + seconds * 1000) });
-      }
-    }
-  };
-  const booking = setInterval(() => void book().catch(() => undefined), 5_000);
-  await book();
 
   return {
     async close() {
       stopping.abort();
-      for (const timer of [...intervals, booking]) clearInterval(timer);
+      for (const stop of turns) stop();
       await boss.stop({ graceful: true, timeout: 3_000 });
     },
   };
+}
+
+/**
+ * An earlier version kept each later look as a job with a date, and lost it when the store went away between the change
+ * and its jobs. Looks that it had booked are due by the change again.
+ */
+async function unbook({ authority, database, clock }: World, boss: PgBoss): Promise<void> {
+  for (const queue of await boss.getQueues(QUEUES)) {
+    if (queue.policy === POLICY) continue;
+    if (queue.name === 'recheck') {
+      await database.query(
+        `update change set rechecks = 0
+          where tenant = $1 and stage = 'verified' and rechecks = $2 and updated_at > $3`,
+        [authority.tenant, RECHECK_S.length, isoTime(clock.now() - RECHECK_S[2] * 1000)],
+      );
+    }
+    await boss.deleteQueue(queue.name);
+  }
+}
+
+/** Proven removals whose next look is due, those that wait longest first. */
+async function dueRechecks({ authority, database, clock }: World): Promise<readonly Recheck[]> {
+  return database.query<Recheck>(
+    `select plan, seq from change
+      where tenant = $1 and stage = 'verified' and effect in ('revoke', 'disable', 'delete')
+        and rechecks < cardinality($3::int[])
+        and updated_at <= $2::timestamptz - ($3::int[])[rechecks + 1] * interval '1 second'
+      order by updated_at limit $4`,
+    [authority.tenant, isoTime(clock.now()), GAPS_S, MOST_RECHECKS],
+  );
 }
 
 /** Looks once more at a removal that was proven. What came back is contradicted, alarmed, and removed again. */
@@ -111,6 +141,13 @@ export async function recheck(
   say: (line: string) => void,
 ): Promise<void> {
   const { tenant } = world.authority;
+  const looks = (rechecks: number) =>
+    world.database.query('update change set rechecks = $4 where tenant = $1 and plan = $2 and seq = $3', [
+      tenant,
+      number,
+      seq,
+      rechecks,
+    ]);
   const [change] = (await readChanges(world.database, tenant, number)).filter((other) => other.seq === seq);
   if (!change) throw new Failure('not-found', `there is no change P${number}.${seq}`);
   if (change.stage !== 'verified') return;
@@ -121,9 +158,15 @@ export async function recheck(
         and (c.effect <> 'grant' or c.entitlement is not distinct from $5) limit 1`,
     [tenant, change.leaf.system, change.leaf.object, number, change.leaf.entitlement],
   );
-  if (later.length > 0) return;
-  await moveAgain(world.database, tenant, change, world.clock);
+  if (later.length > 0) {
+    await looks(RECHECK_S.length);
+    return;
+  }
+  await world.database.tx((tx) => moveAgain(tx, tenant, change, world.clock));
   await advance(world, [{ ...change, stage: 'applied' }]);
-  const [after] = (await readChanges(world.database, tenant, number)).filter((other) => other.seq === seq);
-  if (after?.stage === 'contradicted') say(`ALARM: P${number}.${seq} was proven and is so no more: it came back`);
+  const [now] = (await readChanges(world.database, tenant, number)).filter((other) => other.seq === seq);
+  if (now?.stage !== 'contradicted') return;
+  say(`ALARM: P${number}.${seq} was proven and is so no more: it came back`);
+  // It has to be proven anew, and is looked at again after that.
+  await looks(0);
 }

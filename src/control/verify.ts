@@ -9,6 +9,7 @@ import type { Attributes } from '../connector/contract.ts';
 import { tupleOf } from '../plan/change.ts';
 import { groupCommit } from '../store/batch.ts';
 import type { Queryable } from '../store/database.ts';
+import { storedJson } from '../store/text.ts';
 import { checkVerification, type Looked, type VerificationBody } from '../verification/look.ts';
 import { ADDING, type Tuple, tupleKey } from '../writ/tuple.ts';
 import { type ChangeRow, changeId, move, type Step } from './rows.ts';
@@ -43,7 +44,7 @@ function saverOf(world: World): (seen: Seen) => Promise<void> {
       });
       return seen.map(() => undefined);
     },
-    { gatherMs: 10 },
+    { gather: { ms: 10, clock: world.clock } },
   );
   savers.set(world, save);
   return save;
@@ -138,7 +139,7 @@ async function settleObserved(tx: Queryable, tenant: string, seen: readonly Seen
         column(({ looked, change }) => looked?.id ?? change.leaf.object),
         people,
         column(({ looked }) => (looked?.account === 'disabled' ? 'disabled' : 'active')),
-        column(({ looked, change }) => JSON.stringify(looked?.attributes ?? change.leaf.value ?? {})),
+        column(({ looked, change }) => storedJson(JSON.stringify(looked?.attributes ?? change.leaf.value ?? {}))),
         at,
       ],
     );

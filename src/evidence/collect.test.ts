@@ -2,8 +2,9 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type ScratchCluster, scratchCluster, scratchFolder, servers } from '../../test/scratch.ts';
-import { systemClock } from '../clock.ts';
+import { systemAmbient, systemClock, systemRandom } from '../clock.ts';
 import { type Handlers, type Listener, listenPipe } from '../connector/pipe.ts';
+import { openDisk } from '../ledger/disk.ts';
 import { memoryHead } from '../ledger/head.ts';
 import { type Log, openLog } from '../ledger/log.ts';
 import { keepBodies } from '../ledger/outbox.ts';
@@ -42,10 +43,17 @@ let witnessing = true;
 beforeAll(async () => {
   const [server] = await servers();
   cluster = await scratchCluster(server ? { binaries: server[1] } : {});
-  database = openDatabase(cluster.superuser);
+  database = openDatabase(cluster.superuser, { clock: systemClock });
   await migrate(database, join(packageFolder(), 'src', 'store', 'control'), 'control');
   place = placeOf(await scratchFolder());
-  log = await openLog({ folder: place.ledger, origin: ORIGIN, signer: logSigner, head: memoryHead() });
+  log = await openLog({
+    ...systemAmbient,
+    folder: place.ledger,
+    origin: ORIGIN,
+    signer: logSigner,
+    head: memoryHead(),
+    disk: openDisk(systemRandom),
+  });
   const witness = createWitness({
     key: witnessSigner,
     logKey: logSigner.verifier,

@@ -94,7 +94,7 @@ export function openBindings(
       const found = new Map(rows.map(({ at, feed, key }) => [at, { feed, key }]));
       return items.map((_, index) => found.get(index + 1) ?? null);
     },
-    { gatherMs: GATHER_MS },
+    { gather: { ms: GATHER_MS, clock } },
   );
 
   const otherAccount = groupCommit<Account & Key, string | null>(
@@ -115,7 +115,7 @@ export function openBindings(
       const found = new Map(rows.map(({ at, login }) => [at, login]));
       return items.map((_, index) => found.get(index + 1) ?? null);
     },
-    { gatherMs: GATHER_MS },
+    { gather: { ms: GATHER_MS, clock } },
   );
 
   /** Durable when it resolves. @returns nothing of who has it: whoever bound a login first keeps it */
@@ -146,7 +146,7 @@ export function openBindings(
       }
       return items.map(() => undefined);
     },
-    { gatherMs: GATHER_MS },
+    { gather: { ms: GATHER_MS, clock } },
   );
 
   /** A pin never changes, so that it may be remembered. */

@@ -7,10 +7,10 @@ import type { KeyObject } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
-import { request } from 'undici';
+import type { request } from 'undici';
 import { checkSshSignature } from '../approval/sshsig.ts';
 import type { Authority, Feed } from '../authority/authority.ts';
-import { type Clock, isoTime } from '../clock.ts';
+import { type Clock, type Instant, isoTime, MAX_SKEW_MS } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { nextCursor } from '../source/json.ts';
 import { type ManifestReading, readManifest } from '../source/manifest.ts';
@@ -30,6 +30,8 @@ export interface FeedWorld {
   readonly key: KeyObject;
   readonly publicKey: KeyObject;
   readonly clock: Clock;
+  /** Asks a feed over HTTP; follows no redirect. */
+  readonly request: typeof request;
 }
 
 async function* readPinned(path: string): AsyncGenerator<Uint8Array> {
@@ -65,6 +67,7 @@ async function manifestOf(feed: Feed, folder: string): Promise<ManifestReading> 
 
 /** Whole pages, one after another, until the source says that there is no more. Redirects are not followed. */
 async function* readPages(
+  ask: typeof request,
   paging: NonNullable<Feed['json']>,
   header: (name: string) => void,
 ): AsyncGenerator<Uint8Array> {
@@ -73,7 +76,7 @@ async function* readPages(
   for (let page = 0; page < MAX_PAGES; page++) {
     const url = new URL(paging.url);
     if (cursor !== null) url.searchParams.set(paging.cursor, cursor);
-    const answer: Awaited<ReturnType<typeof request>> = await request(url, {
+    const answer: Awaited<ReturnType<typeof request>> = await ask(url, {
       headers: { accept: 'application/json' },
       headersTimeout: FETCH_TIMEOUT_MS,
       bodyTimeout: FETCH_TIMEOUT_MS,
@@ -104,16 +107,22 @@ async function* readPages(
   throw new Failure('feed-unreadable', `${paging.url} has more than ${MAX_PAGES} pages`);
 }
 
-/** The last accepted snapshot's statement, from the gateway's own database, or null. */
+/**
+ * The last accepted snapshot's statement, from the gateway's own database, or null. Which is last is told by their age,
+ * which never goes back, and not by a clock that may have. One from the future, when the clock was wrong, is none: it
+ * would make all others go backwards until then.
+ */
 export async function lastAccepted(
   database: Database,
   tenant: string,
   feed: string,
   key: KeyObject,
+  now: Instant,
 ): Promise<Statement | null> {
   const row = await database.maybe<{ statement: string }>(
-    `select statement from snapshot where tenant = $1 and feed = $2 and verdict = 'accepted' order by received_at desc limit 1`,
-    [tenant, feed],
+    `select statement from snapshot where tenant = $1 and feed = $2 and verdict = 'accepted' and as_of <= $3
+      order by as_of desc, received_at desc limit 1`,
+    [tenant, feed, isoTime(now + MAX_SKEW_MS)],
   );
   if (!row) return null;
   const check = checkStatement(JSON.parse(row.statement) as SignedStatement, { publicKey: key, tenant, feed });
@@ -132,7 +141,7 @@ export async function fetchFeed(world: FeedWorld, name: string): Promise<Snapsho
   const payload =
     path !== undefined
       ? readPinned(resolve(world.configFolder, path))
-      : readPages(feed.json as NonNullable<Feed['json']>, (line) => {
+      : readPages(world.request, feed.json as NonNullable<Feed['json']>, (line) => {
           const [header = '', value = ''] = line.split('\u0000');
           headers.set(header.toLowerCase(), value);
         });
@@ -148,7 +157,7 @@ export async function fetchFeed(world: FeedWorld, name: string): Promise<Snapsho
       return feed.asOf.header === undefined ? null : (headers.get(feed.asOf.header.toLowerCase()) ?? null);
     },
     folder: join(world.snapshots, name),
-    previous: await lastAccepted(world.database, tenant, name, world.publicKey),
+    previous: await lastAccepted(world.database, tenant, name, world.publicKey, world.clock.now()),
     clock: world.clock,
     key: world.key,
   });

@@ -16,7 +16,7 @@ import { type Authority, protocolOf } from '../authority/authority.ts';
 import { GATEWAY, ownershipOf, requesterOf } from '../authority/ownership.ts';
 import { entitlementNamed, optionsOf } from '../authority/target.ts';
 import { type Digest, digestOf } from '../canonical.ts';
-import { type Clock, type Instant, isoTime, type Random } from '../clock.ts';
+import { type Clock, type Instant, isoTime, MAX_SKEW_MS, type Random } from '../clock.ts';
 import type { Call, Reply } from '../connector/contract.ts';
 import { type Code, Failure } from '../errors.ts';
 import { isProtected } from '../identity/login.ts';
@@ -177,6 +177,12 @@ export function openGate(world: GateWorld): Gate {
       );
     }
     if (!entry) return refused('writ-expired', `writ ${writId} is not held here: bring it, or it expired`);
+    const early = entry.open.body.issuedAt - world.clock.now();
+    if (early > MAX_SKEW_MS)
+      return refused(
+        'writ-expired',
+        `writ ${writId} is of ${Math.round(early / 1000)} s from now: the clock went back`,
+      );
     const late = world.clock.now() - entry.open.body.expiresAt;
     return late >= 0 ? refused('writ-expired', `writ ${writId} expired ${Math.round(late / 1000)} s ago`) : entry;
   };
@@ -299,7 +305,7 @@ export function openGate(world: GateWorld): Gate {
       connector: connectorName,
       ahead: judged.ahead,
       callDigest: digestOf(classified.call),
-      execute: async (wasLost) => {
+      execute: async (wasLost, sending) => {
         const secret = await world.credentials.of(connector);
         let forwarded = classified.call;
         let first: FirstSecret | null = null;
@@ -307,6 +313,7 @@ export function openGate(world: GateWorld): Gate {
           first = await world.firstSecrets.make(leaf);
           forwarded = catalogue.withSecret(forwarded, first.secret);
         }
+        sending();
         const answer = await world.targets.perform(connector.on, forwarded, secret);
         const reply = catalogue.concerning?.(forwarded, answer) ?? answer;
         const made = stateOf(reply) === 'done';
@@ -346,7 +353,12 @@ export function openGate(world: GateWorld): Gate {
   async function perform(
     writ: Held,
     leaf: Leaf,
-    act: { connector: string; ahead: boolean; callDigest: Digest; execute: (wasLost: boolean) => Promise<Reply> },
+    act: {
+      connector: string;
+      ahead: boolean;
+      callDigest: Digest;
+      execute: (wasLost: boolean, sending: () => void) => Promise<Reply>;
+    },
   ): Promise<Reply> {
     const { planDigest, body } = writ.open;
     const spent = await world.spender.spend({
@@ -368,7 +380,12 @@ export function openGate(world: GateWorld): Gate {
       attempt: spent.attempt,
       people: writ.people ?? [],
     };
-    const sealed = await world.scribe.write('gateway.intent', refs, intent, { mayWait: ADDING.has(leaf.effect) });
+    const sealed = await world.scribe
+      .write('gateway.intent', refs, intent, { mayWait: ADDING.has(leaf.effect) })
+      .catch((thrown: unknown) => ({
+        ok: false as const,
+        why: thrown instanceof Failure ? thrown.message : String(thrown),
+      }));
     if (!sealed.ok) {
       await world.spender.settle({
         planDigest,
@@ -381,16 +398,22 @@ export function openGate(world: GateWorld): Gate {
     }
     const before = world.clock.now();
     let reply: Reply;
+    let isSent = false;
+    const sending = () => {
+      isSent = true;
+    };
     try {
-      reply = await act.execute(spent.wasLost);
+      reply = await act.execute(spent.wasLost, sending);
     } catch (thrown) {
-      // Nothing was sent: a performer answers with a reply, whatever the network does.
-      reply = { kind: 'down', message: thrown instanceof Failure ? thrown.message : 'the gateway met a defect' };
+      // Before it was sent nothing can have happened. After it, the target has answered, and we could not write down whom
+      // it made: the same change comes again.
+      const message = thrown instanceof Failure ? thrown.message : 'the gateway met a defect';
+      reply = { kind: isSent ? 'lost' : 'down', message };
     }
     const tookMs = world.clock.now() - before;
     const gives = writ.people === null ? null : leaf;
     await world.spender.settle({ planDigest, seq: leaf.seq, state: stateOf(reply), reply, gives });
-    await world.scribe.write('gateway.outcome', refs, { ...summary(reply), tookMs }, { mayWait: false });
+    await world.scribe.write('gateway.outcome', refs, { ...summary(reply), tookMs }, { mayWait: false, isMade: true });
     return reply;
   }
 

@@ -3,6 +3,7 @@ import type { KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import type { Authority } from '../authority/authority.ts';
 import { canonical } from '../canonical.ts';
+import type { Clock } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { checkInclusion, leafHash } from '../ledger/tree.ts';
 import { type OpenSnapshot, openSnapshot, type RecordProof } from '../source/open.ts';
@@ -23,11 +24,12 @@ export function openSnapshots(
   folder: string,
   authority: () => Authority,
   key: KeyObject,
+  clock: Clock,
 ): Snapshots {
   const open = new Map<string, Promise<{ attested: Attested; snapshot: OpenSnapshot } | null>>();
 
   async function load(feed: string) {
-    const statement = await lastAccepted(database, authority().tenant, feed, key);
+    const statement = await lastAccepted(database, authority().tenant, feed, key, clock.now());
     if (statement === null) return null;
     const snapshot = openSnapshot(join(folder, feed), statement.id);
     // What it is held against is what this gateway's own database says that it signed, and not what lies beside the rows.

@@ -12,6 +12,7 @@ import { type Leaf, privilegeOf, tupleOf, WEIGHT } from '../plan/change.ts';
 import { groupCommit } from '../store/batch.ts';
 import type { Database, Queryable } from '../store/database.ts';
 import { openStatistics } from '../store/statistics.ts';
+import { storedJson } from '../store/text.ts';
 import { ADDING, tupleKey } from '../writ/tuple.ts';
 
 export interface Spending {
@@ -78,7 +79,7 @@ export interface Settlement {
 
 export interface Spender {
   spend(item: Spending): Promise<SpendVerdict>;
-  /** How an attempt ended. */
+  /** How an attempt ended. What the database cannot take now is kept here, and taken with the next that it can. */
   settle(item: Settlement): Promise<void>;
   /** When this gateway last disabled an account that it has not let in again since, or null. */
   disabledAt(system: string, login: string): Promise<Instant | null>;
@@ -96,6 +97,8 @@ export function openSpender(database: Database, authority: () => Authority, cloc
   /** What this process is making at this moment. A row that is `reserved` and not in here was left by one that died. */
   const inFlight = new Set<string>();
   const grew = openStatistics(database, ['spent', 'budget', 'binding']);
+  /** How attempts ended while the database was away; of a process that dies meanwhile they stay `reserved`. */
+  const owed = new Map<string, Settlement>();
 
   async function usedIn(query: Database['query'], which: Side): Promise<Totals> {
     const [row] = await query<Totals>(
@@ -123,6 +126,7 @@ export function openSpender(database: Database, authority: () => Authority, cloc
     begun: string[],
   ): Promise<readonly SpendVerdict[]> {
     await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`budget ${tenant()}`]);
+    if (owed.size > 0) await settleAll(tx, [...owed.values()]);
     const known = await tx.query<SpentRow>(
       `select s.*
          from unnest($2::text[], $3::int[]) as k(plan_digest, seq)
@@ -223,61 +227,80 @@ export function openSpender(database: Database, authority: () => Authority, cloc
   const spend = groupCommit<Spending, SpendVerdict>(
     async (items) => {
       const begun: string[] = [];
+      const before = [...owed];
       try {
         const verdicts = await database.tx((tx) => spendAll(tx, items, begun));
         grew(begun.length);
+        forget(before);
         return verdicts;
       } catch (thrown) {
         for (const key of begun) inFlight.delete(key);
         throw thrown;
       }
     },
-    { gatherMs: GATHER_MS },
+    { gather: { ms: GATHER_MS, clock } },
   );
+
+  const forget = (settled: readonly (readonly [string, Settlement])[]): void => {
+    // What ended anew in between is owed still.
+    for (const [key, settlement] of settled) if (owed.get(key) === settlement) owed.delete(key);
+  };
+
+  async function settleAll(tx: Queryable, items: readonly Settlement[]): Promise<void> {
+    const column = <T>(pick: (item: Settlement) => T) => items.map(pick);
+    await tx.query(
+      `update spent set state = u.state, reply = u.reply, at = $6
+         from unnest($2::text[], $3::int[], $4::text[], $5::jsonb[]) as u(plan_digest, seq, state, reply)
+        where spent.tenant = $1 and spent.plan_digest = u.plan_digest and spent.seq = u.seq`,
+      [
+        tenant(),
+        column(({ planDigest }) => planDigest),
+        column(({ seq }) => seq),
+        column(({ state }) => state),
+        column(({ reply }) => storedJson(JSON.stringify(reply))),
+        isoTime(clock.now()),
+      ],
+    );
+    const gifts = items.flatMap(({ state, gives }) => (state === 'done' && gives && givesAgain(gives) ? [gives] : []));
+    if (gifts.length > 0) {
+      await tx.query(
+        `delete from taken t using unnest($2::text[], $3::boolean[]) as u(subject, account)
+          where t.tenant = $1 and t.subject = u.subject and (u.account or not t.account)`,
+        [tenant(), gifts.map(subjectOf), gifts.map(({ effect }) => effect !== 'grant')],
+      );
+    }
+    const idle = items.filter(({ state }) => state === 'down');
+    if (idle.length === 0) return;
+    // Certainly nothing was done, so nothing was spent: a target that is away empties no budget.
+    await tx.query(
+      `delete from budget b using spent s, unnest($2::text[], $3::int[]) as u(plan_digest, seq)
+        where b.tenant = $1 and s.tenant = $1 and b.plan_digest = u.plan_digest and b.seq = u.seq
+          and s.plan_digest = u.plan_digest and s.seq = u.seq and b.attempt = s.attempts`,
+      [tenant(), idle.map(({ planDigest }) => planDigest), idle.map(({ seq }) => seq)],
+    );
+  }
 
   const settle = groupCommit<Settlement, void>(
     async (items) => {
-      const column = <T>(pick: (item: Settlement) => T) => items.map(pick);
-      const write = (tx: Queryable) =>
-        tx.query(
-          `update spent set state = u.state, reply = u.reply, at = $6
-             from unnest($2::text[], $3::int[], $4::text[], $5::jsonb[]) as u(plan_digest, seq, state, reply)
-            where spent.tenant = $1 and spent.plan_digest = u.plan_digest and spent.seq = u.seq`,
-          [
-            tenant(),
-            column(({ planDigest }) => planDigest),
-            column(({ seq }) => seq),
-            column(({ state }) => state),
-            column(({ reply }) => JSON.stringify(reply)),
-            isoTime(clock.now()),
-          ],
+      for (const item of items) owed.set(`${item.planDigest} ${item.seq}`, item);
+      const all = [...owed];
+      const settled = await database
+        .tx((tx) =>
+          settleAll(
+            tx,
+            all.map(([, item]) => item),
+          ),
+        )
+        .then(
+          () => true,
+          () => false,
         );
-      const gifts = items.flatMap(({ state, gives }) =>
-        state === 'done' && gives && givesAgain(gives) ? [gives] : [],
-      );
-      const idle = items.filter(({ state }) => state === 'down');
-      if (gifts.length === 0 && idle.length === 0) await write(database);
-      else {
-        await database.tx(async (tx) => {
-          await write(tx);
-          await tx.query(
-            `delete from taken t using unnest($2::text[], $3::boolean[]) as u(subject, account)
-              where t.tenant = $1 and t.subject = u.subject and (u.account or not t.account)`,
-            [tenant(), gifts.map(subjectOf), gifts.map(({ effect }) => effect !== 'grant')],
-          );
-          // Certainly nothing was done, so nothing was spent: a target that is away empties no budget.
-          await tx.query(
-            `delete from budget b using spent s, unnest($2::text[], $3::int[]) as u(plan_digest, seq)
-              where b.tenant = $1 and s.tenant = $1 and b.plan_digest = u.plan_digest and b.seq = u.seq
-                and s.plan_digest = u.plan_digest and s.seq = u.seq and b.attempt = s.attempts`,
-            [tenant(), idle.map(({ planDigest }) => planDigest), idle.map(({ seq }) => seq)],
-          );
-        });
-      }
+      if (settled) forget(all);
+      // Over, written or owed: the same change may come again, and finds how it ended.
       for (const { planDigest, seq } of items) inFlight.delete(`${planDigest} ${seq}`);
       return items.map(() => undefined);
     },
-    { gatherMs: GATHER_MS },
+    { gather: { ms: GATHER_MS, clock } },
   );
 
   const wasTerminated = groupCommit<string, boolean>(
@@ -289,7 +312,7 @@ export function openSpender(database: Database, authority: () => Authority, cloc
       const gone = new Set(rows.map(({ subject }) => subject));
       return subjects.map((subject) => gone.has(subject));
     },
-    { gatherMs: GATHER_MS },
+    { gather: { ms: GATHER_MS, clock } },
   );
 
   return {

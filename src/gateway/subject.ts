@@ -7,6 +7,7 @@ import type { Instant } from '../clock.ts';
 import { dateOf, isWorking, type PersonAttributes } from '../identity/lifecycle.ts';
 import type { Row } from '../identity/mapping.ts';
 import { accountAttributes, accountDigest, compileRules, type Rules } from '../identity/rules.ts';
+import { isFresh } from '../source/contract.ts';
 import type { Subject } from './envelope.ts';
 
 /** The newest attested snapshot of a feed. */
@@ -57,7 +58,7 @@ export function openSubjects(
     const snapshot = feed ? await newestAccepted(subject.feed) : null;
     if (!feed || !snapshot) return nothing;
     // Age is judged at this moment, not when the snapshot came: a writ does not keep a feed fresh.
-    const fresh = snapshot.asOf !== null && now - snapshot.asOf <= feed.contract.maxAge;
+    const fresh = isFresh(snapshot.asOf, feed.contract.maxAge, now);
     const today = dateOf(now);
     const key = JSON.stringify([subject.feed, snapshot.id, today, subject.key]);
     let said = judged.get(key);

@@ -6,7 +6,7 @@ import { addressOf } from '../authority/target.ts';
 import { digestOf } from '../canonical.ts';
 import type { Call, Reply } from '../connector/contract.ts';
 import { originOf } from './credential.ts';
-import type { OpenPerformer, Performer, Secret } from './perform/contract.ts';
+import type { Address, Performer, Secret } from './perform/contract.ts';
 
 export interface Targets {
   perform(system: string, call: Call, secret: Secret): Promise<Reply>;
@@ -17,13 +17,13 @@ export interface Targets {
 
 /** @param loopbackOnly a trust root made with `--demo` opens nothing beyond this machine */
 export function openTargets(
-  performers: Readonly<Record<string, OpenPerformer>>,
+  performers: Readonly<Record<string, (address: Address) => Promise<Performer>>>,
   authority: () => Authority,
   loopbackOnly: () => boolean,
 ): Targets {
-  const open = new Map<string, { origin: string; performer: Performer }>();
+  const open = new Map<string, { origin: string; performer: Promise<Performer> }>();
 
-  function performerOf(system: string): Performer | string {
+  async function performerOf(system: string): Promise<Performer | string> {
     const target = authority().targets[system];
     if (!target) return `${system} is no target`;
     const address = addressOf(target);
@@ -33,7 +33,7 @@ export function openTargets(
     const origin = digestOf([originOf(address), address.signIn ?? null]);
     const known = open.get(system);
     if (known?.origin === origin) return known.performer;
-    void known?.performer.close();
+    void known?.performer.then((old) => old.close()).catch(() => undefined);
     const opener = performers[protocolOf(target)];
     if (!opener) return `no way to speak ${protocolOf(target)}`;
     const performer = opener(address);
@@ -43,16 +43,17 @@ export function openTargets(
 
   return {
     async perform(system, call, secret) {
-      const performer = performerOf(system);
+      const performer = await performerOf(system);
       return typeof performer === 'string' ? { kind: 'down', message: performer } : performer.perform(call, secret);
     },
     async present(system, login, password) {
-      const performer = performerOf(system);
+      const performer = await performerOf(system);
       if (typeof performer === 'string') return 'unknown';
       return performer.present ? performer.present(login, password) : null;
     },
     async close() {
-      await Promise.all([...open.values()].map(({ performer }) => performer.close()));
+      const opened = await Promise.allSettled([...open.values()].map(({ performer }) => performer));
+      await Promise.all(opened.map((one) => (one.status === 'fulfilled' ? one.value.close() : undefined)));
     },
   };
 }

@@ -5,6 +5,7 @@ import { canonical } from '../canonical.ts';
 import { type Instant, isoTime } from '../clock.ts';
 import type { Observed } from '../connector/contract.ts';
 import type { Queryable } from '../store/database.ts';
+import { storedJson } from '../store/text.ts';
 import { copyLine } from './ingest.ts';
 import { isProtected } from './login.ts';
 
@@ -40,7 +41,7 @@ export async function observe(
               item.login,
               item.id,
               item.state,
-              canonical(item.attributes),
+              storedJson(canonical(item.attributes)),
               String(isProtected(target, item.login)),
             ),
           );

@@ -1,8 +1,10 @@
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { systemAmbient, systemRandom } from '../clock.ts';
 import { checkLedger, checkProof } from './check.ts';
 import { formatCheckpoint } from './checkpoint.ts';
+import { openDisk } from './disk.ts';
 import { openEntry, sealEntry } from './entry.ts';
 import { memoryHead } from './head.ts';
 import { openLog } from './log.ts';
@@ -34,7 +36,14 @@ async function ledger(size = 600) {
   const folder = newFolder();
   const entries = newEntries(size);
   entries[5] = newEntry('gateway');
-  const log = await openLog({ folder, origin: ORIGIN, signer, head: memoryHead() });
+  const log = await openLog({
+    ...systemAmbient,
+    folder,
+    origin: ORIGIN,
+    signer,
+    head: memoryHead(),
+    disk: openDisk(systemRandom),
+  });
   await log.submitAll(entries);
   await log.published();
   return { folder, log, entries };

@@ -3,8 +3,9 @@ import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeF
 import { join, relative } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { systemRandom } from '../clock.ts';
+import { systemAmbient, systemRandom } from '../clock.ts';
 import { checkLedger, type LedgerReport } from './check.ts';
+import { openDisk } from './disk.ts';
 import { draftEntry, sealDrafts, sealEntry } from './entry.ts';
 import { memoryHead } from './head.ts';
 import { openLog } from './log.ts';
@@ -26,7 +27,14 @@ const joint = (count: number): Buffer[] =>
 /** A ledger as the roles leave it: cosigned, with entries of all makes. */
 async function ledger(named: readonly Buffer[], by: readonly Signer[] = [witness], size = 600): Promise<string> {
   const folder = newFolder();
-  const log = await openLog({ folder, origin: ORIGIN, signer, head: memoryHead() });
+  const log = await openLog({
+    ...systemAmbient,
+    disk: openDisk(systemRandom),
+    folder,
+    origin: ORIGIN,
+    signer,
+    head: memoryHead(),
+  });
   const before = [...named, ...joint(40)];
   await log.submitAll([...before, ...newEntries(size - before.length)]);
   await log.published();

@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { systemRandom } from '../clock.ts';
+import type { Random } from '../clock.ts';
 
 /** An open file. All rejections are final: what a failed write or flush left behind is unknown. */
 export interface DiskFile {
@@ -77,7 +77,8 @@ async function openFile(path: string): Promise<DiskFile> {
   };
 }
 
-export const systemDisk: Disk = {
+/** The disk of this machine. @param random for names that no other process chooses */
+export const openDisk = (random: Random): Disk => ({
   open: openFile,
   read: (path) =>
     readFile(path).catch((error) => {
@@ -91,7 +92,7 @@ export const systemDisk: Disk = {
     }),
   replace: async (path, bytes, durability) => {
     // A name of its own: two processes may write the same derived file.
-    const temporary = `${path}.${systemRandom(6).toString('hex')}.new`;
+    const temporary = `${path}.${random(6).toString('hex')}.new`;
     const handle = await open(temporary, 'wx', 0o644).catch(async (error) => {
       if (!isMissing(error)) throw error;
       await makeFolder(dirname(path));
@@ -100,6 +101,10 @@ export const systemDisk: Disk = {
     try {
       await handle.writeFile(bytes);
       if (durability === 'durable') await handle.sync();
+    } catch (error) {
+      // Where the disk is full, what is left of each try would keep it so.
+      await rm(temporary, { force: true });
+      throw error;
     } finally {
       await handle.close();
     }
@@ -107,4 +112,4 @@ export const systemDisk: Disk = {
     if (durability === 'durable') await flushFolder(dirname(path));
   },
   remove: (path) => rm(path, { recursive: true, force: true }),
-};
+});

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type ScratchCluster, scratchCluster, servers } from '../../test/scratch.ts';
-import { systemRandom } from '../clock.ts';
+import { systemAmbient, systemClock, systemRandom } from '../clock.ts';
 import { type Database, openDatabase, packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
+import { openDisk } from './disk.ts';
 import { openEntry, sealEntry } from './entry.ts';
 import { type Intake, type Item, openIntake } from './intake.ts';
 import { type Log, openLog } from './log.ts';
@@ -19,7 +20,14 @@ let log: Log;
 let intake: Intake;
 
 const open = async () => {
-  log = await openLog({ folder, origin: ORIGIN, signer, head: databaseHead(database, 'acme') });
+  log = await openLog({
+    ...systemAmbient,
+    disk: openDisk(systemRandom),
+    folder,
+    origin: ORIGIN,
+    signer,
+    head: databaseHead(database, 'acme'),
+  });
   intake = await openIntake({ log, database, tenant: 'acme' });
 };
 /** What a killed process leaves: files and tables as they are. The log has nothing in memory that is not there. */
@@ -31,7 +39,7 @@ const crash = async () => {
 beforeAll(async () => {
   const [server] = await servers();
   cluster = await scratchCluster(server ? { binaries: server[1] } : {});
-  database = openDatabase(cluster.superuser);
+  database = openDatabase(cluster.superuser, { clock: systemClock });
   await migrate(database, join(packageFolder(), 'src', 'store', 'control'), 'control');
 });
 afterAll(async () => {

@@ -1,9 +1,10 @@
 import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
+import { systemAmbient, systemRandom } from '../clock.ts';
 import { hasCode } from '../errors.ts';
 import { openCheckpoint } from './checkpoint.ts';
-import { type Disk, systemDisk } from './disk.ts';
+import { type Disk, openDisk } from './disk.ts';
 import { sealEntry } from './entry.ts';
 import { type HeadStore, memoryHead } from './head.ts';
 import { type Log, openLog, type Sealed } from './log.ts';
@@ -24,8 +25,9 @@ import {
 import { tilePath } from './tile.ts';
 import { buildTree, checkConsistency, checkInclusion, leafHash } from './tree.ts';
 
-const open = (folder: string, head: HeadStore, disk: Disk = systemDisk) =>
-  openLog({ folder, origin: ORIGIN, signer, head, disk });
+const ownDisk = openDisk(systemRandom);
+const open = (folder: string, head: HeadStore, disk: Disk = ownDisk) =>
+  openLog({ ...systemAmbient, folder, origin: ORIGIN, signer, head, disk });
 const sizeOf = (note: string) => {
   const opened = openCheckpoint(note, signer.verifier);
   if (!opened.ok) throw new Error(opened.reason);
@@ -201,9 +203,9 @@ describe('a failed flush', () => {
     const { folder, head, entries } = await sealedLog(3);
     let flushes = 0;
     const disk: Disk = {
-      ...systemDisk,
+      ...ownDisk,
       open: async (path) => {
-        const file = await systemDisk.open(path);
+        const file = await ownDisk.open(path);
         return /journal/.test(path)
           ? { ...file, flush: async () => Promise.reject(new Error(`EIO ${(flushes += 1)}`)) }
           : file;
@@ -220,7 +222,7 @@ describe('a failed flush', () => {
 
   it('a full disk while publishing stops the log, and what was acknowledged stays', async () => {
     const { folder, head } = await sealedLog(3);
-    const full: Disk = { ...systemDisk, replace: () => Promise.reject(new Error('ENOSPC')) };
+    const full: Disk = { ...ownDisk, replace: () => Promise.reject(new Error('ENOSPC')) };
     const log = await open(folder, head, full);
     await expect(log.published()).rejects.toEqual(code('ledger-stopped'));
     await expect(log.submit(newEntry())).rejects.toThrow('ENOSPC');
@@ -323,7 +325,9 @@ describe('opening refuses', () => {
   it('a checkpoint that another key published', async () => {
     const { folder, head } = await sealedLog(3);
     const impostor = createSigner(ORIGIN, newKey());
-    await expect(openLog({ folder, origin: ORIGIN, signer: impostor, head })).rejects.toEqual(code('ledger-corrupt'));
+    await expect(
+      openLog({ ...systemAmbient, folder, origin: ORIGIN, signer: impostor, head, disk: ownDisk }),
+    ).rejects.toEqual(code('ledger-corrupt'));
   });
 
   it('a published checkpoint with another history', async () => {
@@ -342,9 +346,9 @@ describe('opening refuses', () => {
   });
 
   it('a key with another name than the origin', async () => {
-    await expect(openLog({ folder: newFolder(), origin: 'other', signer, head: memoryHead() })).rejects.toEqual(
-      code('ledger-key'),
-    );
+    await expect(
+      openLog({ ...systemAmbient, folder: newFolder(), origin: 'other', signer, head: memoryHead(), disk: ownDisk }),
+    ).rejects.toEqual(code('ledger-key'));
   });
 });
 

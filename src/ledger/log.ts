@@ -30,10 +30,10 @@
  */
 import { join } from 'node:path';
 import { type Digest, isDigest } from '../canonical.ts';
-import { type Random, systemRandom } from '../clock.ts';
+import { type Ambient, after } from '../clock.ts';
 import { Failure, hasCode } from '../errors.ts';
 import { formatCheckpoint, openCheckpoint } from './checkpoint.ts';
-import { type Disk, systemDisk } from './disk.ts';
+import type { Disk } from './disk.ts';
 import { splitEntry } from './entry.ts';
 import type { Head, HeadStore } from './head.ts';
 import { chainTo, type Journal, journalPath, listJournals, openJournal } from './journal.ts';
@@ -98,17 +98,18 @@ const words = (error: unknown): string => (error instanceof Error ? error.messag
  * @param options.signer the log's own key; its name is `origin`.
  * @throws Failure `ledger-corrupt` when folder, head and published checkpoint do not fit together.
  */
-export async function openLog(options: {
-  readonly folder: string;
-  readonly origin: string;
-  readonly signer: Signer;
-  readonly head: HeadStore;
-  readonly disk?: Disk;
-  readonly random?: Random;
-  /** Least time between two publications of the static files; 0 unless told. What is sealed is durable without them. */
-  readonly publishPauseMs?: number;
-}): Promise<Log> {
-  const { folder, origin, signer, head: store, disk = systemDisk, random = systemRandom, publishPauseMs = 0 } = options;
+export async function openLog(
+  options: Ambient & {
+    readonly folder: string;
+    readonly origin: string;
+    readonly signer: Signer;
+    readonly head: HeadStore;
+    readonly disk: Disk;
+    /** Least time between two publications of the static files; 0 unless told. What is sealed is durable without them. */
+    readonly publishPauseMs?: number;
+  },
+): Promise<Log> {
+  const { folder, origin, signer, head: store, disk, clock, random, publishPauseMs = 0 } = options;
   if (signer.verifier.name !== origin)
     throw new Failure('ledger-key', `the key of ${origin} is named ${signer.verifier.name}`);
 
@@ -231,11 +232,9 @@ export async function openLog(options: {
     stop(
       error instanceof Failure && hasCode(error, 'ledger-fenced')
         ? error
-        : new Failure(
-            'ledger-stopped',
-            `the ledger stopped at entry ${tree.size}: ${step} failed (${words(error)}); start again`,
-            { cause: error },
-          ),
+        : new Failure('ledger-stopped', `the ledger stopped at entry ${tree.size}: ${step} failed (${words(error)})`, {
+            cause: error,
+          }),
     );
 
   function nextBatch(): Waiting[] {
@@ -306,9 +305,9 @@ export async function openLog(options: {
 
   const pause = (ms: number): Promise<void> =>
     new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
+      const over = after(clock, ms, resolve);
       hurry = () => {
-        clearTimeout(timer);
+        over();
         resolve();
       };
     });

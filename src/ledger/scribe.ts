@@ -38,12 +38,14 @@ export interface Scribe {
   /**
    * @param mayWait true: without a seal it did not happen (`ok: false`). false: revoking never waits for the log's
    * health; what cannot be sealed now is journalled and submitted later.
+   * @param isMade it is about something that has happened already: when not even the journal takes it, it is kept in
+   * memory until that does, and whoever writes is not held up. @throws otherwise what the journal throws
    */
   write(
     kind: string,
     refs: Readonly<Record<string, string>>,
     body: unknown,
-    options: { readonly mayWait: boolean },
+    options: { readonly mayWait: boolean; readonly isMade?: boolean },
   ): Promise<Sealed>;
   /** Submits what was journalled. */
   catchUp(): Promise<number>;
@@ -110,7 +112,13 @@ export function openScribe(world: {
       return submissions.map((submission) => ({ submission, why: (thrown as Error).message }));
     }
   }
+  /** What has happened and stands nowhere yet. */
+  const unkept: Submission[] = [];
   async function catchUp(): Promise<number> {
+    for (let first = unkept[0]; first; first = unkept[0]) {
+      await journal?.add(first);
+      unkept.shift();
+    }
     const waiting = (await journal?.take()) ?? [];
     if (waiting.length === 0) return 0;
     await seal(
@@ -121,14 +129,20 @@ export function openScribe(world: {
     return waiting.length;
   }
   let catching: Promise<number> | null = null;
-  const tryOne = groupCommit<Draft, Tried>(signAndSeal, { maxBatch: LARGEST_JOINT, gatherMs: GATHER_MS });
+  const tryOne = groupCommit<Draft, Tried>(signAndSeal, {
+    maxBatch: LARGEST_JOINT,
+    gather: { ms: GATHER_MS, clock },
+  });
 
   return {
-    async write(kind, refs, body, { mayWait }) {
+    async write(kind, refs, body, { mayWait, isMade = false }) {
       const tried = await tryOne(draftEntry({ kind, at: clock.now(), by: role, tenant, refs, body, random }));
       if ('index' in tried) return { ok: true, index: tried.index };
       if (mayWait || journal === null) return { ok: false, why: `the ledger cannot seal now: ${tried.why}` };
-      await journal.add(tried.submission);
+      await journal.add(tried.submission).catch((cause) => {
+        if (!isMade) throw cause;
+        unkept.push(tried.submission);
+      });
       return { ok: true, index: null };
     },
     catchUp: () => {

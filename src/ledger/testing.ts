@@ -6,7 +6,7 @@ import { basename, join } from 'node:path';
 import { afterAll } from 'vitest';
 import { systemRandom } from '../clock.ts';
 import { checkLedger, type LedgerReport, type TrustedKeys } from './check.ts';
-import { type Disk, type DiskFile, systemDisk } from './disk.ts';
+import { type Disk, type DiskFile, openDisk } from './disk.ts';
 import { type Role, sealEntry } from './entry.ts';
 import { createSigner, formatVerifier } from './note.ts';
 
@@ -99,20 +99,21 @@ export function mortalDisk(at = Number.POSITIVE_INFINITY, fault: Fault = 'undone
       }),
     clear: () => step('clear', path, () => file.clear()),
   });
+  const own = openDisk(systemRandom);
   const disk: Disk = {
-    ...systemDisk,
+    ...own,
     open: async (path) => {
       if (dead) throw new Death('open after death');
-      return wrap(path, await systemDisk.open(path));
+      return wrap(path, await own.open(path));
     },
     replace: (path, bytes, durability) =>
       step(
         `replace ${durability}`,
         path,
-        () => systemDisk.replace(path, bytes, durability),
+        () => own.replace(path, bytes, durability),
         async () => {},
       ),
-    remove: (path) => step('remove', path, () => systemDisk.remove(path)),
+    remove: (path) => step('remove', path, () => own.remove(path)),
   };
   return {
     disk,
@@ -124,7 +125,9 @@ export function mortalDisk(at = Number.POSITIVE_INFINITY, fault: Fault = 'undone
     cutPower: (folder: string) => {
       for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
         const path = join(folder, name);
-        if (statSync(path).isDirectory() || /^checkpoint/.test(name)) continue;
+        // A write that was under way may take its own leftovers with it.
+        const found = statSync(path, { throwIfNoEntry: false });
+        if (!found || found.isDirectory() || /^checkpoint/.test(name)) continue;
         writeFileSync(path, flushed.get(path) ?? Buffer.alloc(name === 'entries' ? 40 : 0));
       }
     },

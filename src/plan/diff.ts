@@ -98,7 +98,7 @@ export async function diff(
        from cause c
        join known k on k.entitlement = c.entitlement
        join subject s on s.person = c.person and s.works
-      where c.tenant = $1 and c.starts_at <= $2 and (c.ends_at is null or c.ends_at > $2)
+      where c.tenant = $1 and (c.ends_at is null or c.ends_at > $2)
       group by c.person, c.entitlement, k.system`,
     [tenant, isoTime(now)],
   );

@@ -3,9 +3,9 @@
  * It holds no credential of any target and no approver's key, and the gateway believes none of its database.
  */
 import { join } from 'node:path';
-import { systemClock, systemRandom } from '../clock.ts';
+import { every } from '../clock.ts';
 import type { Observed, Receipt, Task } from '../connector/contract.ts';
-import { connectPipe, type Handlers, listenPipe, type Peer } from '../connector/pipe.ts';
+import type { Handlers, Peer } from '../connector/pipe.ts';
 import type { Fetched, World } from '../control/world.ts';
 import { decider } from '../decision/decide.ts';
 import { loadPolicies, readDefaultPolicies } from '../decision/policy.ts';
@@ -18,7 +18,7 @@ import { openOutbox } from '../ledger/outbox.ts';
 import type { Submission } from '../ledger/scribe.ts';
 import { databaseHead } from '../ledger/store-head.ts';
 import { openSnapshot } from '../source/open.ts';
-import { type Database, openDatabase, packageFolder } from '../store/database.ts';
+import { type Database, packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
 import { readConnection } from '../store/prepare.ts';
 import { keepAuthority } from '../trust/kept.ts';
@@ -26,7 +26,9 @@ import { readKey } from '../trust/key.ts';
 import { believe, fileMemory } from '../trust/memory.ts';
 import type { Looked, LookOrder } from '../verification/look.ts';
 import { ed25519PublicKey } from '../writ/writ.ts';
+import type { Outside } from './outside.ts';
 import { type Place, placeOf } from './place.ts';
+import { openSequencer } from './sequencer.ts';
 
 export interface Control {
   readonly world: World;
@@ -39,23 +41,28 @@ export interface Control {
   close(): Promise<void>;
 }
 
-export async function startControl(folder: string): Promise<Control> {
+export async function startControl(folder: string, outside: Outside): Promise<Control> {
+  const { clock, random, network, storage } = outside;
   const place = placeOf(folder);
-  const clock = systemClock;
-  const random = systemRandom;
-  const database = openDatabase(await readConnection(folder, 'control'), { maxConnections: 16 });
+  const database = await storage.openDatabase(await readConnection(folder, 'control'), { maxConnections: 16 });
   await migrate(database, join(packageFolder(), 'src', 'store', 'control'), 'control');
   const inForce = await believe(folder, clock.now(), fileMemory(place.memory('control')));
   await keepAuthority(folder, inForce);
   const { tenant } = inForce.authority;
   const logVerifier = parseVerifier(inForce.trustRoot.logKey);
-  const log = await openLog({
-    folder: place.ledger,
-    origin: logVerifier.name,
-    signer: createSigner(logVerifier.name, await readKey(folder, 'log')),
-    head: databaseHead(database, tenant),
-    publishPauseMs: 1_000,
-  });
+  const signer = createSigner(logVerifier.name, await readKey(folder, 'log'));
+  const openLedger = async (): Promise<Log> =>
+    openLog({
+      folder: place.ledger,
+      origin: logVerifier.name,
+      signer,
+      head: databaseHead(database, tenant),
+      disk: storage.disk,
+      clock,
+      random,
+      publishPauseMs: 1_000,
+    });
+  const log = await openSequencer(openLedger, clock, (line) => console.error(line));
 
   /* ---- the ledger, for the other roles and for our own outbox ---- */
   const intake = await openIntake({ log, database, tenant });
@@ -85,7 +92,7 @@ export async function startControl(folder: string): Promise<Control> {
       return null;
     },
   };
-  const listener = await listenPipe(place.socket('control'), handlers);
+  const listener = await network.listen(place.socket('control'), handlers);
 
   let draining: Promise<void> | null = null;
   const settle = (): Promise<void> => {
@@ -96,8 +103,7 @@ export async function startControl(folder: string): Promise<Control> {
     });
     return draining;
   };
-  const drainTimer = setInterval(() => void settle().catch(() => undefined), 200);
-  drainTimer.unref();
+  const stopDraining = every(clock, 200, () => void settle().catch(() => undefined));
 
   /* ---- the neighbours ---- */
   const observers = new Map<number, (observed: readonly Observed[]) => Promise<void>>();
@@ -106,7 +112,7 @@ export async function startControl(folder: string): Promise<Control> {
   function peerOf(role: 'gateway' | 'verifier' | 'worker'): Promise<Peer> {
     const known = peers.get(role);
     if (known) return known;
-    const connecting = connectPipe(place.socket(role), {
+    const connecting = network.connect(place.socket(role), {
       observed: async (params) => {
         const { id, observed } = params as { id: number; observed: readonly Observed[] };
         await observers.get(id)?.(observed);
@@ -179,7 +185,7 @@ export async function startControl(folder: string): Promise<Control> {
     demo: inForce.trustRoot.demo,
     settle,
     async close() {
-      clearInterval(drainTimer);
+      stopDraining();
       await settle().catch(() => undefined);
       await listener.close();
       for (const peer of peers.values()) (await peer.catch(() => null))?.close();

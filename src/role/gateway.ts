@@ -4,16 +4,9 @@
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemClock, systemRandom } from '../clock.ts';
+import { every } from '../clock.ts';
 import type { Call } from '../connector/contract.ts';
-import {
-  type Connection,
-  connectPipe,
-  type Handlers,
-  type Listener,
-  listenPipe,
-  type Peer,
-} from '../connector/pipe.ts';
+import type { Connection, Handlers, Listener, Peer } from '../connector/pipe.ts';
 import { CallShape } from '../connector/shape.ts';
 import { Failure } from '../errors.ts';
 import { openBindings } from '../gateway/binding.ts';
@@ -34,7 +27,7 @@ import { COSIGNATURE, createSigner, formatVerifier, parseNote, parseVerifier } f
 import { openScribe, type Submit } from '../ledger/scribe.ts';
 import { checkConsistency } from '../ledger/tree.ts';
 import { createWitness } from '../ledger/witness.ts';
-import { openDatabase, packageFolder } from '../store/database.ts';
+import { packageFolder } from '../store/database.ts';
 import { migrate } from '../store/migrate.ts';
 import { readConnection } from '../store/prepare.ts';
 import type { InForce } from '../trust/force.ts';
@@ -42,14 +35,14 @@ import { publicKeyOf, readKey, readKeyText } from '../trust/key.ts';
 import { believe, databaseMemory } from '../trust/memory.ts';
 import { ed25519PublicKey, rawPublicKey, type Writ } from '../writ/writ.ts';
 import { publishBox, readPublicBox } from './box.ts';
+import type { Outside } from './outside.ts';
 import { firstSecretPath, placeOf } from './place.ts';
-import { CATALOGUES, PERFORMERS } from './protocol.ts';
+import { CATALOGUES } from './protocol.ts';
 
-export async function startGateway(folder: string, configFolder: string): Promise<Listener> {
+export async function startGateway(folder: string, configFolder: string, outside: Outside): Promise<Listener> {
+  const { clock, random, network, storage } = outside;
   const place = placeOf(folder);
-  const clock = systemClock;
-  const random = systemRandom;
-  const database = openDatabase(await readConnection(folder, 'gateway'));
+  const database = await storage.openDatabase(await readConnection(folder, 'gateway'));
   await migrate(database, join(packageFolder(), 'src', 'store', 'gateway'), 'gateway');
 
   const key = await readKey(folder, 'gateway');
@@ -68,7 +61,7 @@ export async function startGateway(folder: string, configFolder: string): Promis
   let control: Peer | null = null;
   async function controlPeer(): Promise<Peer> {
     if (control) return control;
-    const peer = await connectPipe(place.socket('control'));
+    const peer = await network.connect(place.socket('control'));
     void peer.closed.then(() => {
       if (control === peer) control = null;
     });
@@ -179,14 +172,13 @@ export async function startGateway(folder: string, configFolder: string): Promis
     const refs = { authority: authorityDigest, roster: roster.digest };
     await scribe.write('gateway.force', refs, { ...refs, serial: term.serial }, { mayWait: false });
   }
-  const catchUp = setInterval(() => void scribe.catchUp().catch(() => 0), 2_000);
-  catchUp.unref();
+  const stopCatchingUp = every(clock, 2_000, () => void scribe.catchUp().catch(() => 0));
 
   /* ---- the gate ---- */
   const authority = () => inForce.authority;
-  const targets = openTargets(PERFORMERS, authority, () => inForce.trustRoot.demo);
+  const targets = openTargets(network.performers, authority, () => inForce.trustRoot.demo);
   const credentials = openCredentials(place.secrets, boxKey, authority, clock);
-  const snapshots = openSnapshots(database, place.snapshots, authority, publicKeyOf(key));
+  const snapshots = openSnapshots(database, place.snapshots, authority, publicKeyOf(key), clock);
   const bindings = openBindings(
     database,
     authority,
@@ -249,7 +241,16 @@ export async function startGateway(folder: string, configFolder: string): Promis
     fetch: async (params) => {
       const { feed } = params as { feed: string };
       const snapshot = await fetchFeed(
-        { authority, database, configFolder, snapshots: place.snapshots, key, publicKey: publicKeyOf(key), clock },
+        {
+          authority,
+          database,
+          configFolder,
+          snapshots: place.snapshots,
+          key,
+          publicKey: publicKeyOf(key),
+          clock,
+          request: network.request,
+        },
         feed,
       );
       const { statement, signed, judgement } = snapshot;
@@ -323,10 +324,10 @@ export async function startGateway(folder: string, configFolder: string): Promis
       return snapshots.prove(feed, id, record);
     },
   });
-  const listener = await listenPipe(place.socket('gateway'), handlers);
+  const listener = await network.listen(place.socket('gateway'), handlers);
   return {
     async close() {
-      clearInterval(catchUp);
+      stopCatchingUp();
       closing = true;
       await listener.close();
       // The last word: what was sealed until now is cosigned, so that an auditor needs nobody who still runs.

@@ -6,13 +6,17 @@
  * Says `{"ready":true,"role":…}` on stdout once it listens, or `{"ready":false,"code":…,"message":…}` and ends with
  * the failure's exit code. It ends with its parent: when stdin does, so does the role. A bearer token for `--listen`
  * comes from the data folder and never stands in the arguments, which every process of the machine may read.
+ *
+ * Here alone a role is given the machine's own time, randomness, network and storage.
  */
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import pino from 'pino';
+import { after, systemAmbient } from '../clock.ts';
 import { Failure } from '../errors.ts';
+import { type Outside, openOutside } from './outside.ts';
 import { placeOf } from './place.ts';
 
 interface Started {
@@ -22,27 +26,28 @@ interface Options {
   readonly folder: string;
   readonly config: string;
   readonly listen: string | undefined;
+  readonly outside: Outside;
 }
 
 /** Each role loads its own code and no other's. */
 const ROLES: Readonly<Record<string, () => Promise<(options: Options) => Promise<Started>>>> = {
   gateway: async () => {
     const { startGateway } = await import('./gateway.ts');
-    return ({ folder, config }) => startGateway(folder, dirname(config));
+    return ({ folder, config, outside }) => startGateway(folder, dirname(config), outside);
   },
   verifier: async () => {
     const { startVerifier } = await import('./verifier.ts');
-    return ({ folder }) => startVerifier(folder);
+    return ({ folder, outside }) => startVerifier(folder, outside);
   },
   worker: async () => {
     const { startWorker } = await import('./worker.ts');
-    return ({ folder }) => startWorker(folder);
+    return ({ folder, outside }) => startWorker(folder, outside);
   },
   control: async () => {
     const [{ startControl }, { startApi }] = await Promise.all([import('./control.ts'), import('../api/serve.ts')]);
-    return async ({ folder, listen }) => {
+    return async ({ folder, listen, outside }) => {
       const address = listen === undefined ? null : await addressOf(folder, listen);
-      const control = await startControl(folder);
+      const control = await startControl(folder, outside);
       try {
         const api = await startApi(control, { socket: placeOf(folder).socket('api'), listen: address });
         // A command's own roles live for that command; what happens by itself happens in `serve`.
@@ -89,12 +94,13 @@ const { values, positionals } = parseArgs({
 const [role = ''] = positionals;
 const log = pino({ name: role, level: 'warn' }, pino.destination({ dest: 2, sync: true }));
 
+const outside = openOutside(systemAmbient);
 let started: Started | null = null;
 let closing = false;
 async function close(exit: number): Promise<void> {
   if (closing) return;
   closing = true;
-  setTimeout(() => process.exit(exit === 0 ? 1 : exit), CLOSE_WITHIN_MS).unref();
+  after(outside.clock, CLOSE_WITHIN_MS, () => process.exit(exit === 0 ? 1 : exit));
   await started?.close().catch((thrown: unknown) => log.error(thrown, 'could not close in order'));
   process.exit(exit);
 }
@@ -117,7 +123,7 @@ try {
   }
   const start = await load();
   if (wait) await told;
-  started = await start({ folder, config, listen });
+  started = await start({ folder, config, listen, outside });
   if (closing) await started.close();
   process.stdout.write(`${JSON.stringify({ ready: true, role })}\n`);
 } catch (thrown) {

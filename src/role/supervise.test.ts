@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { seeded } from '../approval/testing.ts';
 import { configTemplate } from '../cli/template.ts';
-import { systemClock } from '../clock.ts';
+import { systemAmbient, systemClock } from '../clock.ts';
 import { connectPipe } from '../connector/pipe.ts';
 import { Failure } from '../errors.ts';
 import { generateBoxKey } from '../gateway/box.ts';
@@ -63,7 +63,7 @@ function hear(): Heard {
 }
 
 const start = (heard: Heard): Supervised => {
-  const supervised = supervise({ folder, configFile, environment: {}, onLine: heard.onLine });
+  const supervised = supervise({ ...systemAmbient, folder, configFile, environment: {}, onLine: heard.onLine });
   started.push(supervised);
   return supervised;
 };
@@ -136,6 +136,7 @@ describe('four roles of one data folder', () => {
 
   test('a role inherits nothing that was in our environment', async () => {
     const supervised = supervise({
+      ...systemAmbient,
       folder,
       configFile,
       environment: { PATH: '/usr/bin', WRITGATE_TEST_SECRET: 'x', PGPASSWORD: 'y' },
@@ -170,7 +171,7 @@ test('a role that dies whenever it is started stops everything, with a reason', 
 
 test('one role alone runs without the others, and without a store that it has no login for', async () => {
   const alone = await begin('alone');
-  const supervised = supervise({ ...alone, roles: ['worker'], environment: {}, onLine() {} });
+  const supervised = supervise({ ...systemAmbient, ...alone, roles: ['worker'], environment: {}, onLine() {} });
   started.push(supervised);
   await supervised.ready;
   expect(await isServed(alone.folder)).toBe(false);
@@ -183,6 +184,7 @@ test('roles that must find something first listen only when it is there', async 
   const keys = join(late.folder, 'verifier');
   await rename(keys, `${keys}.elsewhere`);
   const supervised = supervise({
+    ...systemAmbient,
     ...late,
     roles: ['verifier'],
     environment: {},
@@ -197,6 +199,7 @@ test('roles that must find something first listen only when it is there', async 
 describe('what cannot start says why, and leaves nothing behind', () => {
   test('what the roles were to find first', async () => {
     const supervised = supervise({
+      ...systemAmbient,
       folder,
       configFile,
       environment: {},
@@ -236,10 +239,12 @@ describe('what cannot start says why, and leaves nothing behind', () => {
 test('the roles end when whoever started them is killed', async () => {
   const script = join(root, 'parent.mjs');
   const module = new URL('../../dist/src/role/supervise.js', import.meta.url).href;
+  const clock = new URL('../../dist/src/clock.js', import.meta.url).href;
   await writeFile(
     script,
     `import { supervise } from ${JSON.stringify(module)};
-const supervised = supervise({ folder: ${JSON.stringify(folder)}, configFile: ${JSON.stringify(configFile)}, environment: {}, onLine() {} });
+import { systemAmbient } from ${JSON.stringify(clock)};
+const supervised = supervise({ ...systemAmbient, folder: ${JSON.stringify(folder)}, configFile: ${JSON.stringify(configFile)}, environment: {}, onLine() {} });
 await supervised.ready;
 console.log('ready');
 setInterval(() => undefined, 1000);
@@ -256,7 +261,7 @@ setInterval(() => undefined, 1000);
   const next = start(hear());
   await next.ready;
   await next.stop();
-  await (await startCluster({ folder: join(folder, 'store') })).stop();
+  await (await startCluster({ ...systemAmbient, folder: join(folder, 'store') })).stop();
 });
 
 describe('one role by hand', () => {

@@ -11,7 +11,7 @@ import { createConnection } from 'node:net';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { type Clock, systemClock } from '../clock.ts';
+import { type Ambient, after, type Clock } from '../clock.ts';
 import { CODES, type Code, Failure } from '../errors.ts';
 import { prepareStore } from '../store/prepare.ts';
 import { placeOf } from './place.ts';
@@ -19,7 +19,7 @@ import { placeOf } from './place.ts';
 export const ROLES = ['control', 'gateway', 'verifier', 'worker'] as const;
 export type Role = (typeof ROLES)[number];
 
-export interface SuperviseOptions {
+export interface SuperviseOptions extends Ambient {
   /** Data folder. */
   readonly folder: string;
   readonly configFile: string;
@@ -31,7 +31,6 @@ export interface SuperviseOptions {
   readonly after?: Promise<unknown>;
   /** For WRITGATE_…DATABASE_URL; nothing of it reaches the roles. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
-  readonly clock?: Clock;
   /** What a person may want to read: a role's own words, and what happens to it. */
   readonly onLine: (role: Role | 'supervisor', line: string) => void;
 }
@@ -72,8 +71,8 @@ export const isServed = (folder: string): Promise<boolean> =>
   });
 
 export function supervise(options: SuperviseOptions): Supervised {
-  const { folder, configFile, listen, onLine } = options;
-  const { roles = ROLES, after, environment = process.env, clock = systemClock } = options;
+  const { folder, configFile, listen, onLine, clock, random } = options;
+  const { roles = ROLES, after: before, environment = process.env } = options;
   const children = new Map<Role, ChildProcess>();
   const deaths = new Map<Role, number[]>();
   const pausing = new AbortController();
@@ -158,9 +157,9 @@ export function supervise(options: SuperviseOptions): Supervised {
   function stopAll(failure: Failure | null): Promise<void> {
     stopping ??= (async () => {
       pausing.abort();
-      await Promise.all([end(children.get('worker')), end(children.get('verifier'))]);
-      await end(children.get('gateway'));
-      await end(children.get('control'));
+      await Promise.all([end(children.get('worker'), clock), end(children.get('verifier'), clock)]);
+      await end(children.get('gateway'), clock);
+      await end(children.get('control'), clock);
       await stopStore();
       tellEnded(failure);
     })();
@@ -168,7 +167,7 @@ export function supervise(options: SuperviseOptions): Supervised {
   }
 
   async function startStore(): Promise<void> {
-    const { cluster } = await prepareStore({ folder, environment });
+    const { cluster } = await prepareStore({ folder, environment, clock, random });
     // A cluster that somebody else started, or that roles of another supervisor use, is not ours to stop.
     if (cluster?.started && roles.length === ROLES.length) stopStore = () => cluster.stop();
   }
@@ -180,7 +179,7 @@ export function supervise(options: SuperviseOptions): Supervised {
     }
     await mkdir(join(folder, 'log'), { recursive: true, mode: 0o700 });
     const store = roles.some((role) => role === 'control' || role === 'gateway') ? startStore() : null;
-    const needed = Promise.all([after, store]);
+    const needed = Promise.all([before, store]);
     // A role that could not start must not leave the other three behind.
     const results = await Promise.allSettled([needed, store, ...roles.map((role) => start(role, needed))]);
     const failed = results.find((result) => result.status === 'rejected');
@@ -188,7 +187,7 @@ export function supervise(options: SuperviseOptions): Supervised {
   }
 
   // Whoever looks at it sees what went wrong through `ready`, if we come that far.
-  after?.catch(() => undefined);
+  before?.catch(() => undefined);
   const ready = up().catch(async (thrown: unknown) => {
     await stopAll(thrown instanceof Failure ? thrown : null);
     throw thrown;
@@ -203,12 +202,12 @@ function failureOf(role: Role, said: Said | null, how: string): Failure {
 }
 
 /** Asks a child to end by closing its stdin and SIGTERM, and insists after a while. */
-function end(child: ChildProcess | undefined): Promise<void> {
+function end(child: ChildProcess | undefined, clock: Clock): Promise<void> {
   if (!child || child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
   return new Promise((resolve) => {
-    const timer = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
+    const inTime = after(clock, KILL_AFTER_MS, () => child.kill('SIGKILL'));
     child.once('close', () => {
-      clearTimeout(timer);
+      inTime();
       resolve();
     });
     child.stdin?.end();

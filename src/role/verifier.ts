@@ -7,10 +7,9 @@ import { readFile, rm } from 'node:fs/promises';
 import { type Authority, protocolOf } from '../authority/authority.ts';
 import { nameOnSystem, optionsOf } from '../authority/target.ts';
 import { digestOf } from '../canonical.ts';
-import { systemClock, systemRandom } from '../clock.ts';
-import { type PerformCall, type Runner, startRunner } from '../connector/confinement.ts';
+import type { PerformCall, Runner } from '../connector/confinement.ts';
 import type { Question, Reply, Sighting } from '../connector/contract.ts';
-import { connectPipe, type Handlers, type Listener, listenPipe, type Peer } from '../connector/pipe.ts';
+import type { Handlers, Listener, Peer } from '../connector/pipe.ts';
 import { Failure } from '../errors.ts';
 import { openBox } from '../gateway/box.ts';
 import { openCredentials } from '../gateway/credential.ts';
@@ -34,12 +33,13 @@ import {
 import { ADDING } from '../writ/tuple.ts';
 import { rawPublicKey } from '../writ/writ.ts';
 import { publishBox } from './box.ts';
+import type { Outside } from './outside.ts';
 import { firstSecretPath, placeOf } from './place.ts';
-import { CATALOGUES, PERFORMERS } from './protocol.ts';
+import { CATALOGUES } from './protocol.ts';
 
-export async function startVerifier(folder: string): Promise<Listener> {
+export async function startVerifier(folder: string, outside: Outside): Promise<Listener> {
+  const { clock, random, network } = outside;
   const place = placeOf(folder);
-  const clock = systemClock;
   const key = await readKey(folder, 'verifier');
   const boxKey = await readKeyText(folder, 'verifierBox');
   const memory = fileMemory(place.memory('verifier'));
@@ -52,13 +52,13 @@ export async function startVerifier(folder: string): Promise<Listener> {
   let inForce = await readSigned();
   await publishBox(folder, 'verifier', boxKey, key);
   const authority = (): Authority => inForce.authority;
-  const targets = openTargets(PERFORMERS, authority, () => inForce.trustRoot.demo);
+  const targets = openTargets(network.performers, authority, () => inForce.trustRoot.demo);
   const credentials = openCredentials(place.secrets, boxKey, authority, clock);
   const runners = new Map<string, Runner>();
   let control: Peer | null = null;
   const submit: Submit = async (submissions, again) => {
     if (control === null) {
-      const peer = await connectPipe(place.socket('control'));
+      const peer = await network.connect(place.socket('control'));
       void peer.closed.then(() => {
         if (control === peer) control = null;
       });
@@ -75,7 +75,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
     journal: null,
     seen: () => undefined,
     clock,
-    random: systemRandom,
+    random,
   });
 
   function readerOf(system: string): { perform: PerformCall; runner: Runner } | string {
@@ -100,7 +100,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
     };
     let runner = runners.get(connector.name);
     if (!runner) {
-      runner = startRunner(protocolOf(target));
+      runner = network.startRunner(protocolOf(target));
       runners.set(connector.name, runner);
     }
     return { perform, runner };
@@ -223,7 +223,7 @@ export async function startVerifier(folder: string): Promise<Listener> {
     },
     look: (params) => look((params as { order: LookOrder }).order),
   };
-  const listener = await listenPipe(place.socket('verifier'), handlers);
+  const listener = await network.listen(place.socket('verifier'), handlers);
   return {
     async close() {
       await listener.close();

@@ -4,19 +4,12 @@
  */
 import { type Authority, protocolOf } from '../authority/authority.ts';
 import { optionsOf } from '../authority/target.ts';
-import { systemClock } from '../clock.ts';
-import { type PerformCall, probeConfinement, type Runner, startRunner } from '../connector/confinement.ts';
+import { type PerformCall, probeConfinement, type Runner } from '../connector/confinement.ts';
 import type { Call, Observed, Reply, Task } from '../connector/contract.ts';
-import {
-  type Connection,
-  connectPipe,
-  type Handlers,
-  type Listener,
-  listenPipe,
-  type Peer,
-} from '../connector/pipe.ts';
+import type { Connection, Handlers, Listener, Peer } from '../connector/pipe.ts';
 import { Failure, hasCode } from '../errors.ts';
 import { believe, fileMemory } from '../trust/memory.ts';
+import type { Outside } from './outside.ts';
 import { placeOf } from './place.ts';
 
 interface Token {
@@ -25,9 +18,9 @@ interface Token {
   readonly peer: Peer;
 }
 
-export async function startWorker(folder: string): Promise<Listener> {
+export async function startWorker(folder: string, outside: Outside): Promise<Listener> {
+  const { clock, network } = outside;
   const place = placeOf(folder);
-  const clock = systemClock;
   const memory = fileMemory(place.memory('worker'));
   let { authority } = await believe(folder, clock.now(), memory);
   const runners = new Map<string, Runner>();
@@ -36,7 +29,7 @@ export async function startWorker(folder: string): Promise<Listener> {
 
   function gatewayPeer(): Promise<Peer> {
     if (gateway) return gateway;
-    const connecting = connectPipe(place.socket('gateway'));
+    const connecting = network.connect(place.socket('gateway'));
     gateway = connecting;
     const forget = () => {
       if (gateway === connecting) gateway = null;
@@ -84,7 +77,7 @@ export async function startWorker(folder: string): Promise<Listener> {
   function runnerOf(name: string): Runner {
     let runner = runners.get(name);
     if (!runner) {
-      runner = startRunner(targetOf(authority, name).kind);
+      runner = network.startRunner(targetOf(authority, name).kind);
       runners.set(name, runner);
     }
     return runner;
@@ -120,7 +113,7 @@ export async function startWorker(folder: string): Promise<Listener> {
       return { whole: true };
     },
   });
-  const listener = await listenPipe(place.socket('worker'), handlers);
+  const listener = await network.listen(place.socket('worker'), handlers);
   return {
     async close() {
       await listener.close();

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { Feed } from '../authority/authority.ts';
 import { sha256 } from '../canonical.ts';
-import { checkContract, type Facts, type FindingCode, type LastAccepted, MAX_SKEW_MS } from './contract.ts';
+import { MAX_SKEW_MS } from '../clock.ts';
+import { checkContract, type Facts, type FindingCode, type LastAccepted } from './contract.ts';
 import type { ManifestReading } from './manifest.ts';
 
 const NOW = Date.UTC(2026, 10, 23, 9);

@@ -7,7 +7,7 @@
  */
 import type { Feed } from '../authority/authority.ts';
 import type { Digest } from '../canonical.ts';
-import { type Instant, isoTime } from '../clock.ts';
+import { type Instant, isoTime, MAX_SKEW_MS } from '../clock.ts';
 import type { Quarantine } from './archive.ts';
 import type { ManifestReading } from './manifest.ts';
 import type { Trouble } from './records.ts';
@@ -18,8 +18,6 @@ export type Verdict = 'accepted' | 'stale' | 'held';
 /** `transport`: an HTTP header said so; `field`: the newest value of a record field. */
 export type AsOfKind = 'signed' | 'claimed' | 'transport' | 'field' | 'none';
 
-/** Two honest clocks differ by this at most. */
-export const MAX_SKEW_MS = 5 * 60_000;
 /** More records set aside than this share, in basis points, and more than one: not a bad record but a bad snapshot. */
 export const MAX_QUARANTINED = 500;
 
@@ -124,6 +122,10 @@ export function checkContract(feed: Feed, facts: Facts, last: LastAccepted | nul
     ageMs: asOf === null ? null : Math.max(0, facts.receivedAt - asOf),
   };
 }
+
+/** Whether what was so at `asOf` may be acted on now. What lies in the future is of no known age: some clock is wrong. */
+export const isFresh = (asOf: Instant | null, maxAgeMs: number, now: Instant): boolean =>
+  asOf !== null && now - asOf <= maxAgeMs && asOf - now <= MAX_SKEW_MS;
 
 /** The strongest evidence that the feed declares and the payload brought. */
 function resolveAsOf({ asOf }: Feed, facts: Facts): { asOf: Instant | null; kind: AsOfKind } {

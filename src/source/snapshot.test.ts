@@ -493,6 +493,12 @@ describe('an opened snapshot', () => {
     );
   });
 
+  it('is one, when several fetches come within one millisecond', async () => {
+    const taken = await Promise.all(Array.from({ length: 8 }, () => take('id,name\r\n1,Ada\r\n2,Ben\r\n')));
+    expect(new Set(taken.map(({ statement }) => statement.id)).size).toBe(1);
+    expect((await readdir(folder)).length).toBe(1);
+  });
+
   it('is the same however the payload was cut', async () => {
     const text = `id,näme\r\n${Array.from({ length: 300 }, (_, index) => `${index},"ü\n${index}"\r\n`).join('')}`;
     const whole = await take(text, { rows: 300, size: 1 << 20 });

@@ -142,8 +142,8 @@ async function receive(
   const pages: number[] | null = feed.json ? [] : null;
   let size = 0;
   const file = await guard(open(path, 'wx', 0o600));
+  const chunks = payload[Symbol.asyncIterator]();
   try {
-    const chunks = payload[Symbol.asyncIterator]();
     for (;;) {
       const next = await chunks.next().catch((cause: unknown) => {
         if (cause instanceof Failure) throw cause;
@@ -152,7 +152,6 @@ async function receive(
       if (next.done) break;
       const limit = pages && next.value.length > MAX_PAGE ? MAX_PAGE : size > MAX_PAYLOAD ? MAX_PAYLOAD : null;
       if (limit !== null) {
-        await chunks.return?.();
         throw new Failure('feed-unreadable', `the feed ${name} sent more than ${limit} bytes; split it`);
       }
       const bytes = pages ? Buffer.concat([next.value, Buffer.from('\n')]) : next.value;
@@ -166,6 +165,8 @@ async function receive(
     await guard(file.sync());
     return { digest: digest.digest('hex') as Digest, pages };
   } finally {
+    // Whatever became of ours, the source's file or connection is let go.
+    await chunks.return?.();
     await file.close();
   }
 }
@@ -250,7 +251,13 @@ async function publish(incoming: string, final: string, signed: SignedStatement)
     await file.close();
   }
   await syncFolder(incoming);
-  await rename(incoming, final);
+  try {
+    await rename(incoming, final);
+  } catch (cause) {
+    // Two fetches within one millisecond say the same: the other was quicker.
+    if (!['ENOTEMPTY', 'EEXIST'].includes((cause as NodeJS.ErrnoException).code ?? '')) throw cause;
+    return rm(incoming, { recursive: true });
+  }
   await syncFolder(join(final, '..'));
 }
 

@@ -1,13 +1,18 @@
+import type { Clock } from '../clock.ts';
+
 /**
  * Group commit: calls that arrive while a batch is under way form the next one. One caller alone waits for nothing;
  * a thousand callers share one transaction or one fsync.
  *
- * @param gatherMs under load, how long a batch waits for company after the one before: each that comes costs one fsync
+ * @param gather under load, how long a batch waits for company after the one before: each that comes costs one fsync
  * less
  */
 export function groupCommit<In, Out>(
   commit: (items: readonly In[]) => Promise<readonly Out[]>,
-  { maxBatch = 512, gatherMs = 0 }: { readonly maxBatch?: number; readonly gatherMs?: number } = {},
+  {
+    maxBatch = 512,
+    gather,
+  }: { readonly maxBatch?: number; readonly gather?: { readonly ms: number; readonly clock: Clock } } = {},
 ): (item: In) => Promise<Out> {
   interface Waiter {
     readonly item: In;
@@ -16,13 +21,13 @@ export function groupCommit<In, Out>(
   }
   let queue: Waiter[] = [];
   let running = false;
-  /** A batch has ended a moment ago: there is load, and company is to be expected. */
-  let lately: NodeJS.Timeout | null = null;
+  /** A moment after a batch has ended there is load, and company is to be expected. */
+  let endedAt = Number.NEGATIVE_INFINITY;
 
   const drain = async () => {
     running = true;
     for (let first = true; queue.length > 0; first = false) {
-      if (!first && gatherMs > 0) await new Promise((resolve) => setTimeout(resolve, gatherMs));
+      if (!first && gather) await gather.clock.sleep(gather.ms);
       const batch = queue.slice(0, maxBatch);
       queue = queue.slice(maxBatch);
       try {
@@ -35,11 +40,7 @@ export function groupCommit<In, Out>(
       }
     }
     running = false;
-    if (gatherMs === 0) return;
-    if (lately) clearTimeout(lately);
-    lately = setTimeout(() => {
-      lately = null;
-    }, gatherMs).unref();
+    if (gather) endedAt = gather.clock.now();
   };
 
   return (item) =>
@@ -48,7 +49,7 @@ export function groupCommit<In, Out>(
       if (running) return;
       running = true;
       // The rest of this turn's callers join the first batch; soon after another, it waits as if it had come during it.
-      if (lately) setTimeout(drain, gatherMs);
+      if (gather && gather.clock.now() - endedAt < gather.ms) void gather.clock.sleep(gather.ms).then(drain);
       else setImmediate(drain);
     });
 }

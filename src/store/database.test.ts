@@ -1,6 +1,7 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ScratchCluster, scratchCluster, servers } from '../../test/scratch.ts';
+import { systemClock } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { type Database, openDatabase, packageFolder, sqlstateOf } from './database.ts';
 
@@ -29,7 +30,7 @@ for (const [name, binaries] of await servers()) {
     let database: Database;
     beforeAll(async () => {
       cluster = await scratchCluster({ binaries });
-      database = openDatabase(cluster.superuser);
+      database = openDatabase(cluster.superuser, { clock: systemClock });
     });
     afterAll(async () => {
       await database?.close();
@@ -43,7 +44,7 @@ for (const [name, binaries] of await servers()) {
           { host: '127.0.0.1', port: 1 },
           { host: 'nowhere.invalid' },
         ]) {
-          const nobody = openDatabase({ ...cluster.superuser, ...elsewhere });
+          const nobody = openDatabase({ ...cluster.superuser, ...elsewhere }, { clock: systemClock });
           await expect(nobody.query('select 1')).rejects.toMatchObject({ code: 'store-unavailable' });
           await expect(nobody.tx(async () => 1)).rejects.toMatchObject({ code: 'store-unavailable' });
           await nobody.close();
@@ -98,7 +99,7 @@ for (const [name, binaries] of await servers()) {
       });
 
       test('a wrong password is not taken for a server that is away', async () => {
-        const stranger = openDatabase({ ...cluster.superuser, password: 'x' });
+        const stranger = openDatabase({ ...cluster.superuser, password: 'x' }, { clock: systemClock });
         await expect(stranger.query('select 1')).rejects.toMatchObject({ code: 'store-failed' });
         await stranger.close();
       });
@@ -230,7 +231,7 @@ for (const [name, binaries] of await servers()) {
       });
 
       test('a reader who has had enough leaves the connection fit for use', async () => {
-        const single = openDatabase(cluster.superuser, { maxConnections: 1 });
+        const single = openDatabase(cluster.superuser, { maxConnections: 1, clock: systemClock });
         await single.tx(async (tx) => {
           for await (const piece of tx.copyOut('copy (select generate_series(1, 300000)) to stdout')) {
             expect(piece.length).toBeGreaterThan(0);
@@ -280,7 +281,7 @@ for (const [name, binaries] of await servers()) {
       });
       await new Promise<void>((resolve) => wire.listen(0, '127.0.0.1', resolve));
       const { port } = wire.address() as { port: number };
-      const cut = openDatabase({ ...cluster.superuser, host: '127.0.0.1', port });
+      const cut = openDatabase({ ...cluster.superuser, host: '127.0.0.1', port }, { clock: systemClock });
       await database.query('create table doubtful (n int)');
       const work = cut.tx((tx) => tx.query('insert into doubtful values (1)'));
       await expect(work).rejects.toMatchObject({ code: 'store-unknown' });

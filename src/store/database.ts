@@ -9,7 +9,7 @@ import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
-import { type Clock, systemClock } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import { Failure } from '../errors.ts';
 
 export interface Login {
@@ -65,17 +65,14 @@ export interface Database extends Queryable {
 
 export interface DatabaseOptions {
   readonly maxConnections?: number;
-  readonly clock?: Clock;
+  readonly clock: Clock;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const LISTEN_AGAIN_MS = 500;
 
 /** Opens nothing yet: the first query connects. */
-export function openDatabase(
-  connection: Connection,
-  { maxConnections = 10, clock = systemClock }: DatabaseOptions = {},
-): Database {
+export function openDatabase(connection: Connection, { maxConnections = 10, clock }: DatabaseOptions): Database {
   const config = {
     ...connection,
     types: TYPES,

@@ -7,7 +7,7 @@ import pg from 'pg';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { ownServers, scratchFolder } from '../../test/scratch.ts';
 import { sha256 } from '../canonical.ts';
-import { systemClock } from '../clock.ts';
+import { systemAmbient, systemClock } from '../clock.ts';
 import { type Binaries, isTraversable } from './binaries.ts';
 import { type Cluster, type ClusterOptions, startCluster } from './embedded.ts';
 
@@ -38,8 +38,11 @@ for (const [name, binaries] of await ownServers()) {
       folders.push(folder);
       return folder;
     };
-    const start = async (folder: string, options: Omit<ClusterOptions, 'folder'> = {}): Promise<Cluster> => {
-      const cluster = await startCluster({ folder, binaries, ...options });
+    const start = async (
+      folder: string,
+      options: Omit<ClusterOptions, 'folder' | 'clock' | 'random'> = {},
+    ): Promise<Cluster> => {
+      const cluster = await startCluster({ ...systemAmbient, folder, binaries, ...options });
       running.push(cluster);
       return cluster;
     };
@@ -180,7 +183,9 @@ for (const [name, binaries] of await ownServers()) {
       const folder = await fresh();
       await (await start(folder)).stop();
       const other: Binaries = { ...binaries, major: binaries.major + 1 };
-      await expect(startCluster({ folder, binaries: other })).rejects.toMatchObject({ code: 'store-binaries' });
+      await expect(startCluster({ ...systemAmbient, folder, binaries: other })).rejects.toMatchObject({
+        code: 'store-binaries',
+      });
     });
 
     test('tells in the server’s words why it did not start', async () => {
@@ -228,9 +233,11 @@ for (const [name, binaries] of await ownServers()) {
       });
       const script = `
         const { startCluster } = await import(${JSON.stringify(join(folder, 'built/embedded.js'))});
+        const { randomBytes: random } = await import('node:crypto');
+        const clock = { now: () => Date.now(), sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)) };
         const [folder, binaries] = JSON.parse(process.argv[1]);
         try {
-          const cluster = await startCluster({ folder, binaries });
+          const cluster = await startCluster({ clock, random, folder, binaries });
           console.log(JSON.stringify({ uid: (await import('node:fs')).statSync('/proc/' + cluster.pid).uid, host: cluster.host }));
           await cluster.stop();
         } catch (failure) { console.log(JSON.stringify({ code: failure.code, message: failure.message })); }`;
@@ -259,7 +266,7 @@ for (const [name, binaries] of await ownServers()) {
       const cluster = await start(folder);
       process.kill(cluster.pid, 'SIGSTOP');
       const hurried = { ...systemClock, sleep: async () => undefined };
-      const seen = await startCluster({ folder, binaries, clock: hurried });
+      const seen = await startCluster({ ...systemAmbient, folder, binaries, clock: hurried });
       await expect(seen.stop()).rejects.toMatchObject({ code: 'store-start' });
       process.kill(cluster.pid, 'SIGCONT');
     });

@@ -28,12 +28,12 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256 } from '../canonical.ts';
-import { type Clock, type Random, systemClock, systemRandom } from '../clock.ts';
+import type { Ambient, Clock, Random } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { type Binaries, findBinaries, isTraversable, type ServerUser, serverUser } from './binaries.ts';
 import type { Login } from './database.ts';
 
-export interface ClusterOptions {
+export interface ClusterOptions extends Ambient {
   /** Made when it does not exist; mode 0700. */
   readonly folder: string;
   /**
@@ -45,8 +45,6 @@ export interface ClusterOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** Programs to use instead of those that are found. */
   readonly binaries?: Binaries;
-  readonly clock?: Clock;
-  readonly random?: Random;
 }
 
 export interface Cluster {
@@ -93,7 +91,7 @@ const ENVIRONMENT = { LC_ALL: 'C', TZ: 'UTC', PATH: '/usr/bin:/bin' };
  * @throws Failure `store-binaries`, `store-start`
  */
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
-  const { clock = systemClock, random = systemRandom } = options;
+  const { clock, random } = options;
   await mkdir(options.folder, { recursive: true, mode: 0o700 });
   const folder = await realpath(options.folder);
   const cluster = join(folder, 'cluster');

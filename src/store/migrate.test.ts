@@ -2,6 +2,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type ScratchCluster, scratchCluster, scratchFolder, servers } from '../../test/scratch.ts';
+import { systemClock } from '../clock.ts';
 import { type Database, openDatabase } from './database.ts';
 import { migrate, readMigrations } from './migrate.ts';
 
@@ -30,10 +31,10 @@ for (const [name, binaries] of await servers()) {
       await database?.close();
       await rm(folder, { recursive: true });
       await mkdir(folder);
-      const admin = openDatabase(cluster.superuser);
+      const admin = openDatabase(cluster.superuser, { clock: systemClock });
       await admin.query(`create database fresh${++runs}`);
       await admin.close();
-      database = openDatabase({ ...cluster.superuser, database: `fresh${runs}` });
+      database = openDatabase({ ...cluster.superuser, database: `fresh${runs}` }, { clock: systemClock });
     });
     afterAll(async () => {
       await database?.close();

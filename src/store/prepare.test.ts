@@ -2,11 +2,12 @@ import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ScratchCluster, scratchCluster, scratchFolder, servers } from '../../test/scratch.ts';
+import { systemAmbient, systemClock } from '../clock.ts';
 import { type Connection, type Database, openDatabase } from './database.ts';
 import { HOLDERS, prepareStore, readConnection, type Store } from './prepare.ts';
 
 const using = async <T>(connection: Connection, work: (database: Database) => Promise<T>): Promise<T> => {
-  const database = openDatabase(connection);
+  const database = openDatabase(connection, { clock: systemClock });
   return work(database).finally(() => database.close());
 };
 const whoAmI = (connection: Connection) =>
@@ -59,13 +60,13 @@ for (const [name, binaries] of await servers()) {
       let store: Store;
       beforeAll(async () => {
         folder = await fresh();
-        store = await prepareStore({ folder, environment: {}, cluster: { binaries } });
+        store = await prepareStore({ folder, ...systemAmbient, environment: {}, cluster: { binaries } });
       });
       afterAll(async () => {
         await store?.cluster?.stop();
         await rm(store.cluster!.host, { recursive: true, force: true });
       });
-      const again = () => prepareStore({ folder, environment: {}, cluster: { binaries } });
+      const again = () => prepareStore({ folder, ...systemAmbient, environment: {}, cluster: { binaries } });
 
       test('neither role reaches the other’s database, nor the server’s own', async () => {
         await expectSeparate(store);
@@ -136,11 +137,13 @@ for (const [name, binaries] of await servers()) {
 
       test('is prepared by a login that is no superuser, and keeps the URL’s settings', async () => {
         const folder = await fresh();
-        const store = await prepareStore({ folder, environment: { WRITGATE_DATABASE_URL: url } });
+        const store = await prepareStore({ folder, ...systemAmbient, environment: { WRITGATE_DATABASE_URL: url } });
         expect(store.cluster).toBe(null);
         expect(store.control).toEqual({ connectionString: expect.stringContaining('?application_name=kept') });
         await expectSeparate(store);
-        expect(await prepareStore({ folder, environment: { WRITGATE_DATABASE_URL: url } })).toEqual(store);
+        expect(await prepareStore({ folder, ...systemAmbient, environment: { WRITGATE_DATABASE_URL: url } })).toEqual(
+          store,
+        );
         const members = await using(server.superuser, (database) =>
           database.query(
             "select 1 from pg_auth_members where roleid::regrole::text like 'writgate%' and coalesce((to_jsonb(pg_auth_members)->>'set_option')::bool, true)",
@@ -156,8 +159,8 @@ for (const [name, binaries] of await servers()) {
           await admin(`drop database if exists writgate_${holder}`);
           await admin(`drop role if exists writgate_${holder}`);
         }
-        const store = await prepareStore({ folder: first, environment });
-        await expect(prepareStore({ folder: await fresh(), environment })).rejects.toMatchObject({
+        const store = await prepareStore({ folder: first, ...systemAmbient, environment });
+        await expect(prepareStore({ folder: await fresh(), ...systemAmbient, environment })).rejects.toMatchObject({
           code: 'store-taken',
         });
         await expectSeparate(store);
@@ -171,7 +174,7 @@ for (const [name, binaries] of await servers()) {
           await admin(`drop role if exists writgate_${holder}`);
         }
         const folder = await fresh();
-        const store = await prepareStore({ folder, environment: { WRITGATE_DATABASE_URL: url } });
+        const store = await prepareStore({ folder, ...systemAmbient, environment: { WRITGATE_DATABASE_URL: url } });
         const log = await readFile(join(server.folder, 'cluster/server.log'), 'utf8');
         expect(log).toMatch(/create role writgate_control login password 'SCRAM-SHA-256/);
         for (const holder of HOLDERS) {
@@ -186,6 +189,7 @@ for (const [name, binaries] of await servers()) {
       const urlOf = (user: string, database: string) => `postgres://${user}:p@127.0.0.1:${server.port}/${database}`;
       const prepare = async (control: string, gateway: string) =>
         prepareStore({
+          ...systemAmbient,
           folder: await fresh(),
           environment: { WRITGATE_CONTROL_DATABASE_URL: control, WRITGATE_GATEWAY_DATABASE_URL: gateway },
         });
@@ -226,7 +230,9 @@ for (const [name, binaries] of await servers()) {
 
     test('one of two URLs is half an answer', async () => {
       const environment = { WRITGATE_CONTROL_DATABASE_URL: 'postgres://localhost/x' };
-      await expect(prepareStore({ folder: await fresh(), environment })).rejects.toMatchObject({ code: 'wrong-use' });
+      await expect(prepareStore({ folder: await fresh(), ...systemAmbient, environment })).rejects.toMatchObject({
+        code: 'wrong-use',
+      });
     });
 
     test('a role whose store was not prepared is told so', async () => {

@@ -5,7 +5,7 @@
  */
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Random, systemRandom } from '../clock.ts';
+import type { Ambient, Clock, Random } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { type Connection, type Database, openDatabase } from './database.ts';
 import { type Cluster, type ClusterOptions, startCluster } from './embedded.ts';
@@ -22,13 +22,12 @@ export interface Store {
   readonly cluster: Cluster | null;
 }
 
-export interface StoreOptions {
+export interface StoreOptions extends Ambient {
   /** Writgate's data folder. */
   readonly folder: string;
   /** `process.env`, or what stands for it: WRITGATE_DATABASE_URL, or both of WRITGATE_{CONTROL,GATEWAY}_DATABASE_URL. */
   readonly environment: Readonly<Record<string, string | undefined>>;
-  readonly cluster?: Omit<ClusterOptions, 'folder'>;
-  readonly random?: Random;
+  readonly cluster?: Omit<ClusterOptions, 'folder' | keyof Ambient>;
 }
 
 /**
@@ -40,12 +39,7 @@ export interface StoreOptions {
  * mode 0600, for processes that are started later.
  * @throws Failure `store-…`
  */
-export async function prepareStore({
-  folder,
-  environment,
-  cluster,
-  random = systemRandom,
-}: StoreOptions): Promise<Store> {
+export async function prepareStore({ folder, environment, cluster, clock, random }: StoreOptions): Promise<Store> {
   const {
     WRITGATE_DATABASE_URL: url,
     WRITGATE_CONTROL_DATABASE_URL: control,
@@ -56,16 +50,17 @@ export async function prepareStore({
       const missing = control ? 'WRITGATE_GATEWAY_DATABASE_URL' : 'WRITGATE_CONTROL_DATABASE_URL';
       throw new Failure('wrong-use', `control's database and the gateway's are named together: ${missing} is missing`);
     }
-    return explicitStore(folder, { control: { connectionString: control }, gateway: { connectionString: gateway } });
+    const named = { control: { connectionString: control }, gateway: { connectionString: gateway } };
+    return explicitStore(folder, named, clock);
   }
   if (url) {
     const server: Server = { admin: { connectionString: url }, isOurs: false, locate: (login) => located(url, login) };
-    return { ...(await prepareServer(folder, server, random)), cluster: null };
+    return { ...(await prepareServer(folder, server, { clock, random })), cluster: null };
   }
-  const started = await startCluster({ ...cluster, folder: join(folder, 'store'), random });
+  const started = await startCluster({ ...cluster, folder: join(folder, 'store'), clock, random });
   const { host, port, superuser } = started;
   const server: Server = { admin: superuser, isOurs: true, locate: (login) => ({ host, port, ...login }) };
-  return { ...(await prepareServer(folder, server, random)), cluster: started };
+  return { ...(await prepareServer(folder, server, { clock, random })), cluster: started };
 }
 
 /** What a role's process reads at its start. */
@@ -105,8 +100,12 @@ function located(url: string, { user, password, database }: RoleLogin): Connecti
   return { connectionString: changed.href };
 }
 
-async function prepareServer(folder: string, server: Server, random: Random): Promise<Record<Holder, Connection>> {
-  const admin = openDatabase(server.admin, { maxConnections: 2 });
+async function prepareServer(
+  folder: string,
+  server: Server,
+  { clock, random }: Ambient,
+): Promise<Record<Holder, Connection>> {
+  const admin = openDatabase(server.admin, { maxConnections: 2, clock });
   try {
     // CREATE DATABASE cannot be in a transaction; the lock is, and holds other starters off until all is made.
     return await admin.tx(async (lock) => {
@@ -206,10 +205,10 @@ interface Identity {
   readonly reaches: boolean;
 }
 
-async function explicitStore(folder: string, connections: Record<Holder, Connection>): Promise<Store> {
+async function explicitStore(folder: string, connections: Record<Holder, Connection>, clock: Clock): Promise<Store> {
   const seen = {
-    control: await identify(connections.control, connections.gateway),
-    gateway: await identify(connections.gateway, connections.control),
+    control: await identify(connections.control, connections.gateway, clock),
+    gateway: await identify(connections.gateway, connections.control, clock),
   };
   for (const holder of HOLDERS) {
     const [mine, other] = holder === 'control' ? [seen.control, seen.gateway] : [seen.gateway, seen.control];
@@ -222,8 +221,8 @@ async function explicitStore(folder: string, connections: Record<Holder, Connect
   return { ...connections, cluster: null };
 }
 
-async function identify(connection: Connection, other: Connection): Promise<Identity> {
-  const [mine, theirs] = [openDatabase(connection), openDatabase(other)];
+async function identify(connection: Connection, other: Connection, clock: Clock): Promise<Identity> {
+  const [mine, theirs] = [openDatabase(connection, { clock }), openDatabase(other, { clock })];
   try {
     const { database, login } = await theirs.one<{ database: string; login: string }>(
       'select current_database() as database, current_user as login',

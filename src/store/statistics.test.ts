@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ScratchCluster, scratchCluster, servers } from '../../test/scratch.ts';
+import { systemClock } from '../clock.ts';
 import { type Database, openDatabase } from './database.ts';
 import { openStatistics } from './statistics.ts';
 
@@ -14,7 +15,7 @@ for (const [name, binaries] of await servers()) {
 
     beforeAll(async () => {
       cluster = await scratchCluster({ binaries });
-      database = openDatabase(cluster.superuser);
+      database = openDatabase(cluster.superuser, { clock: systemClock });
       for (const table of ['few', 'many']) {
         await database.query(`create table ${table} (id integer) with (autovacuum_enabled = off)`);
       }
@@ -38,7 +39,7 @@ for (const [name, binaries] of await servers()) {
     });
 
     test('what cannot be looked at hinders nobody', async () => {
-      const gone = openDatabase({ ...cluster.superuser, database: 'nowhere' });
+      const gone = openDatabase({ ...cluster.superuser, database: 'nowhere' }, { clock: systemClock });
       openStatistics(gone, ['few'])(1000);
       await gone.close();
     });

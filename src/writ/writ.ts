@@ -7,7 +7,7 @@
 
 import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 import { canonical, type Digest, sha256 } from '../canonical.ts';
-import type { Instant } from '../clock.ts';
+import { type Instant, MAX_SKEW_MS } from '../clock.ts';
 import { Failure } from '../errors.ts';
 import { checkInclusion, leafHash } from '../ledger/tree.ts';
 import { headerShape, type Leaf, type PlanHeader, parseLeaf, planDigest } from '../plan/change.ts';
@@ -107,8 +107,7 @@ export function openWrit(writ: Writ, held: { tenant: string; decisionKey: KeyObj
   const body = formed(() => readWrit(writ.body));
   if (body.tenant !== held.tenant || body.header.tenant !== held.tenant) refuse(`it is for tenant ${body.tenant}`);
   if (body.expiresAt - body.issuedAt > WRIT_LIFETIME_MS) refuse('it would live longer than 15 minutes');
-  // Five minutes of clock skew between two machines are normal; a writ from further ahead is not.
-  if (body.issuedAt > held.now + 5 * 60_000) refuse('it was issued in the future');
+  if (body.issuedAt > held.now + MAX_SKEW_MS) refuse('it was issued in the future');
   if (held.now >= body.expiresAt) {
     throw new Failure(
       'writ-expired',

@@ -7,13 +7,14 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { type LIES, startLyingScim } from '../../examples/company/lying-scim.ts';
 import { generateSshKey, parsePrivateKey } from '../../src/approval/private.ts';
 import { signVerdict, type Verdict } from '../../src/approval/request.ts';
 import { type Signer, signSsh } from '../../src/approval/sshsig.ts';
 import { parseTrustRoot } from '../../src/approval/trust-root.ts';
-import { systemClock, systemRandom } from '../../src/clock.ts';
+import { type Ambient, systemAmbient, systemClock } from '../../src/clock.ts';
 import { checkConfig } from '../../src/config.ts';
 import { connectPipe, type Listener, type Peer } from '../../src/connector/pipe.ts';
 import { addMember } from '../../src/connectors/scim/attributes.ts';
@@ -27,6 +28,7 @@ import { checkLedger, type LedgerReport } from '../../src/ledger/check.ts';
 import { readPublicBox } from '../../src/role/box.ts';
 import { type Control, startControl } from '../../src/role/control.ts';
 import { startGateway } from '../../src/role/gateway.ts';
+import { openOutside } from '../../src/role/outside.ts';
 import { type Place, placeOf } from '../../src/role/place.ts';
 import { startVerifier } from '../../src/role/verifier.ts';
 import { startWorker } from '../../src/role/worker.ts';
@@ -154,6 +156,13 @@ interface ScimState {
   groups: { id: string; displayName: string; members: { value: string }[] }[];
 }
 
+/** What stands before the target. `pass` asks the target and gives its whole answer. */
+export type Between = (
+  request: { readonly method: string; readonly url: string },
+  response: ServerResponse,
+  pass: () => Promise<{ readonly status: number; readonly body: Buffer }>,
+) => void | Promise<void>;
+
 export type RoleName = 'gateway' | 'worker' | 'verifier' | 'control';
 
 export interface World {
@@ -180,6 +189,13 @@ export interface World {
   halt(...roles: readonly RoleName[]): Promise<void>;
   /** The offline checker over the whole ledger. */
   ledger(): Promise<LedgerReport>;
+  /** The PostgreSQL server under both databases. */
+  readonly store: {
+    readonly superuser: Connection;
+    /** As an administrator ends it: every session is cut. */
+    stop(): Promise<void>;
+    start(): Promise<void>;
+  };
   /** A connection of one's own to the gateway's socket. */
   door(): Promise<Peer>;
   readonly crm: {
@@ -193,6 +209,8 @@ export interface World {
     members(group: string): Promise<readonly string[]>;
     /** A hand at the console of the target. */
     post(path: string, body: unknown): Promise<void>;
+    /** Something else stands at the target's address, with the target behind it; null: the target itself again. */
+    front(between: Between | null): Promise<void>;
     /** The same hand puts an account into a group. */
     join(login: string, group: string): Promise<void>;
     /** The administrator of the target changes what he likes. */
@@ -204,22 +222,30 @@ export interface World {
 /**
  * @param bounds the envelope's budget, where a test wants it small
  * @param environment names the store's server, where it is not to be an embedded one
+ * @param setting `ambient`: by which the roles live; the store's own server and the target live by the machine's.
+ * `prepare`: what has to be in the data folder before anything begins in it
  */
 export async function startWorld(
   bounds: Bounds = { grants: 80, removals: 20 },
   unmanaged: Unmanaged = 'report',
   environment: Readonly<Record<string, string>> = {},
+  setting: { readonly ambient?: Ambient; readonly prepare?: (folder: string) => Promise<void> } = {},
 ): Promise<World> {
+  const { ambient = systemAmbient, prepare = async () => {} } = setting;
+  const { clock, random } = ambient;
+  const outside = openOutside(ambient);
   const folder = await scratchFolder();
+  await prepare(folder);
   const place = placeOf(folder);
-  const tokens = { writer: systemRandom(12).toString('hex'), reader: systemRandom(12).toString('hex') };
+  const tokens = { writer: random(12).toString('hex'), reader: random(12).toString('hex') };
   const stateFile = join(folder, 'crm.json');
-  const storing = prepareStore({ folder, environment });
+  const storing = prepareStore({ folder, ...systemAmbient, environment });
   let scim = await startLyingScim(tokens, 0, null, stateFile);
+  let standing: Server | null = null;
   const { url } = scim;
 
   /* ---- HR ---- */
-  const hrKey = generateSshKey({ random: systemRandom, comment: 'hr' });
+  const hrKey = generateSshKey({ random, comment: 'hr' });
   const exporter = hrKey.publicText.trim().split(' ').slice(0, 2).join(' ');
   const configFile = join(folder, 'writgate.yaml');
   const helpDesk = generateBoxKey();
@@ -234,7 +260,7 @@ export async function startWorld(
   async function exportHr(rows: readonly Row[], ageMs = HOUR): Promise<void> {
     const line = ({ id, name, login, department }: Row) => `${id},${name},${login},${department}\r\n`;
     await writeFile(csv, `id,name,login,department\r\n${rows.map(line).join('')}`);
-    const text = JSON.stringify(await stamp({ path: csv, feed: feed!, asOf: Date.now() - ageMs }));
+    const text = JSON.stringify(await stamp({ path: csv, feed: feed!, asOf: clock.now() - ageMs }));
     const signature = await signSsh({
       signer: parsePrivateKey(hrKey.privateText),
       namespace: NAMESPACE,
@@ -254,8 +280,8 @@ export async function startWorld(
       name: PEOPLE.find((row) => row.id === id)?.name ?? id,
       roles: ['security'],
     })),
-    clock: systemClock,
-    random: systemRandom,
+    clock,
+    random,
   });
   const signers = new Map<string, Signer>();
   for (const { person: id, keyFile } of approvers) signers.set(id, parsePrivateKey(await readFile(keyFile, 'utf8')));
@@ -273,19 +299,19 @@ export async function startWorld(
     const reads = duty === 'read' || duty === 'verify';
     const secret = { kind: 'bearer', token: reads ? tokens.reader : tokens.writer } as const;
     const box = duty === 'verify' ? verifierBox : gatewayBox;
-    const sealed = sealCredential(`crm-${duty}`, secret, { url, ca: null, timeoutMs: 10_000 }, box, systemRandom);
+    const sealed = sealCredential(`crm-${duty}`, secret, { url, ca: null, timeoutMs: 10_000 }, box, random);
     await writeFile(join(place.secrets, `crm-${duty}.sealed`), sealed);
   }
 
   /* ---- the roles ---- */
-  const store = await storing;
+  let store = await storing;
   let control: Control | null = null;
   const roles = new Map<RoleName, Listener>();
   async function start(role: RoleName): Promise<void> {
-    if (role === 'control') roles.set(role, (control = await startControl(folder)));
-    else if (role === 'gateway') roles.set(role, await startGateway(folder, folder));
-    else if (role === 'worker') roles.set(role, await startWorker(folder));
-    else roles.set(role, await startVerifier(folder));
+    if (role === 'control') roles.set(role, (control = await startControl(folder, outside)));
+    else if (role === 'gateway') roles.set(role, await startGateway(folder, folder, outside));
+    else if (role === 'worker') roles.set(role, await startWorker(folder, outside));
+    else roles.set(role, await startVerifier(folder, outside));
   }
   async function halt(...names: readonly RoleName[]): Promise<void> {
     for (const name of names) {
@@ -299,8 +325,8 @@ export async function startWorld(
     if (!control) throw new Error('control is not running');
     return control;
   };
-  const database = openDatabase(store.control as Connection, { maxConnections: 3 });
-  const gatewayDatabase = openDatabase(store.gateway as Connection, { maxConnections: 2 });
+  const database = openDatabase(store.control as Connection, { maxConnections: 3, clock: systemClock });
+  const gatewayDatabase = openDatabase(store.gateway as Connection, { maxConnections: 2, clock: systemClock });
   const keys = { decision: await readKey(folder, 'decision'), log: await readKey(folder, 'log') };
 
   /* ---- the target, looked at directly ---- */
@@ -348,6 +374,13 @@ export async function startWorld(
       const armored = await signVerdict(signer(id), verdict, request.bytes);
       await sign(world, Number(name.slice(1)), { person: id, verdict, armored, reason: null });
     },
+    store: {
+      superuser: store.cluster!.superuser,
+      stop: async () => store.cluster?.stop(),
+      async start() {
+        store = await prepareStore({ folder, ...systemAmbient, environment: {} });
+      },
+    },
     halt,
     async restart(...names) {
       await halt(...names);
@@ -355,10 +388,11 @@ export async function startWorld(
     },
     async ledger() {
       await held().settle();
+      await held().log.published();
       let report: LedgerReport | null = null;
       // The newest entries are published a moment after they were sealed.
       for (let look = 0; look < 40 && !report?.ok; look++) {
-        if (report) await systemClock.sleep(50);
+        if (report) await clock.sleep(50);
         report = await checkLedger({
           folder: place.ledger,
           logKey: trustRoot.logKey,
@@ -397,6 +431,36 @@ export async function startWorld(
         return users.filter(({ id }) => ids.includes(id)).map(({ userName }) => userName);
       },
       post: (path, body) => send('POST', path, body),
+      async front(between) {
+        await new Promise<void>((resolve) => {
+          if (!standing) return resolve();
+          standing.close(() => resolve());
+          standing.closeAllConnections();
+        });
+        standing = null;
+        await scim.close();
+        const port = Number(new URL(url).port);
+        if (!between) {
+          scim = await startLyingScim(tokens, port, null, stateFile);
+          return;
+        }
+        scim = await startLyingScim(tokens, 0, null, stateFile);
+        const behind = new URL(scim.url).origin;
+        standing = createServer(async (request, response) => {
+          const chunks: Buffer[] = [];
+          for await (const chunk of request) chunks.push(chunk as Buffer);
+          const { method = 'GET', url: asked = '/' } = request;
+          await between({ method, url: asked }, response, async () => {
+            const answer = await fetch(`${behind}${asked}`, {
+              method,
+              headers: { authorization: request.headers.authorization ?? '' },
+              ...(chunks.length > 0 ? { body: Buffer.concat(chunks) } : {}),
+            });
+            return { status: answer.status, body: Buffer.from(await answer.arrayBuffer()) };
+          });
+        });
+        await new Promise<void>((resolve) => standing?.listen(port, '127.0.0.1', resolve));
+      },
       async join(login, name) {
         const { users, groups } = await state();
         const value = users.find(({ userName }) => userName === login)?.id ?? '';
@@ -415,6 +479,8 @@ export async function startWorld(
     async stop() {
       await halt('worker', 'verifier', 'gateway', 'control');
       await Promise.all([database.close(), gatewayDatabase.close()]);
+      standing?.closeAllConnections();
+      standing?.close();
       await scim.close();
       await store.cluster?.stop();
       await rm(folder, { recursive: true, force: true });

@@ -1,4 +1,6 @@
 /** The contract suite's bench over a real directory: real catalogue, real performer, two credentials. */
+
+import { systemAmbient } from '../../src/clock.ts';
 import type { Call, Reply, TargetOptions } from '../../src/connector/contract.ts';
 import { type Bench, TASK_EFFECTS } from '../../src/connector/suite.ts';
 import { connector } from '../../src/connectors/ldap/connector.ts';
@@ -20,7 +22,7 @@ export interface Directory {
 export const FIRST_PASSWORD = 'Correct-Horse-7-Battery';
 
 export function openLdapBench({ address, options, writer, reader, group }: Directory): Bench {
-  const performer = openLdap(address);
+  const performer = openLdap(address, systemAmbient);
   const classified = (call: Call): { call: Call } | { reply: Reply } => {
     const verdict = catalogue.classify(call, options);
     return verdict.ok

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Attribute, Change, Client } from 'ldapts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { available, type Bind, type OpenLdap, startOpenLdap } from '../../examples/company/openldap.ts';
+import { systemAmbient } from '../../src/clock.ts';
 import type { Call, Receipt, Reply, Sighting, Task } from '../../src/connector/contract.ts';
 import { drive } from '../../src/connector/drive.ts';
 import type { Bench } from '../../src/connector/suite.ts';
@@ -21,7 +22,7 @@ describe.skipIf(!counterpart('OpenLDAP', available()))('OpenLDAP', () => {
   beforeAll(async () => {
     server = await startOpenLdap({ groups: ['finance', 'staff'] });
     const address = { url: server.url, ca: null, timeoutMs: 5000 };
-    performer = openLdap(address);
+    performer = openLdap(address, systemAmbient);
     bench = openLdapBench({
       address,
       options: { base: server.base, people: server.people, groups: server.groups, flavour: 'openldap' },

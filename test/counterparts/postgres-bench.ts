@@ -1,5 +1,6 @@
 /** A PostgreSQL target with a writer that is no superuser and a reader that may only look, and the suite's bench on it. */
 import pg from 'pg';
+import { systemAmbient } from '../../src/clock.ts';
 import type { Call, Reply } from '../../src/connector/contract.ts';
 import { type Bench, TASK_EFFECTS } from '../../src/connector/suite.ts';
 import { connector } from '../../src/connectors/postgres/connector.ts';
@@ -68,7 +69,7 @@ export async function startTarget(binaries: Binaries): Promise<Target> {
 }
 
 export function openPostgresBench(target: Target): Bench {
-  const performer = openSql(target.address);
+  const performer = openSql(target.address, systemAmbient);
   const performAs = (secret: Secret) => async (call: Call) => {
     const verdict = catalogue.classify(call, {});
     if (!verdict.ok) return { kind: 'refused', code: 'not-classified', message: verdict.reason } satisfies Reply;

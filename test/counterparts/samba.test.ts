@@ -1,6 +1,7 @@
 /** The contract suite against a real Active Directory domain, and what is particular to one. Takes some 20 s. */
 import { Attribute, Client } from 'ldapts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { systemAmbient } from '../../src/clock.ts';
 import type { Call, LdapCall, Receipt, Reply, Sighting, Task } from '../../src/connector/contract.ts';
 import { drive } from '../../src/connector/drive.ts';
 import { type Bench, connectorSuite } from '../../src/connector/suite.ts';
@@ -19,7 +20,7 @@ describe.skipIf(!counterpart('Samba AD', available()))('against Samba AD', () =>
   beforeAll(async () => {
     server = await startSamba(['finance', 'staff']);
     const address = { url: server.url, ca: server.ca, timeoutMs: 10_000 };
-    performer = openLdap(address);
+    performer = openLdap(address, systemAmbient);
     bench = openLdapBench({
       address,
       options: { base: server.base, people: server.people, groups: server.groups, flavour: 'ad', pageSize: 200 },
@@ -161,7 +162,7 @@ describe.skipIf(!counterpart('Samba AD', available()))('against Samba AD', () =>
 
   describe('TLS', () => {
     const presented = async (url: string, ca: string): Promise<Reply> => {
-      const other = openLdap({ url, ca, timeoutMs: 5000 });
+      const other = openLdap({ url, ca, timeoutMs: 5000 }, systemAmbient);
       try {
         return await other.perform(
           {

@@ -14,13 +14,14 @@ import { ROSTER_NAMESPACE, type Roster, type RosterDocument, rosterText } from '
 import { type Signer, signSsh } from '../../src/approval/sshsig.ts';
 import { parseTrustRoot, TRUST_ROOT_NAMESPACE, trustRootFile, trustRootText } from '../../src/approval/trust-root.ts';
 import { digestOf, sha256 } from '../../src/canonical.ts';
-import { systemRandom } from '../../src/clock.ts';
+import { systemAmbient, systemRandom } from '../../src/clock.ts';
 import type { Attributes } from '../../src/connector/contract.ts';
 import { connectPipe, type Handlers, type Listener, listenPipe, type Peer } from '../../src/connector/pipe.ts';
 import { generateBoxKey, openBox } from '../../src/gateway/box.ts';
 import { openDelivery } from '../../src/gateway/first-secret.ts';
 import { accountAttributes } from '../../src/identity/account.ts';
 import { parseCheckpoint } from '../../src/ledger/checkpoint.ts';
+import { openDisk } from '../../src/ledger/disk.ts';
 import { openEntry } from '../../src/ledger/entry.ts';
 import { memoryHead } from '../../src/ledger/head.ts';
 import { type Log, openLog } from '../../src/ledger/log.ts';
@@ -1010,6 +1011,8 @@ async function fakeControl(
   const folder = await scratchFolder();
   forks.push(folder);
   const log = await openLog({
+    ...systemAmbient,
+    disk: openDisk(systemRandom),
     folder,
     origin: name,
     signer: createSigner(name, world.keys.log),

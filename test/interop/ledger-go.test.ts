@@ -5,7 +5,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { systemRandom } from '../../src/clock.ts';
+import { systemAmbient, systemRandom } from '../../src/clock.ts';
+import { openDisk } from '../../src/ledger/disk.ts';
 import { draftEntry, sealDrafts } from '../../src/ledger/entry.ts';
 import { memoryHead } from '../../src/ledger/head.ts';
 import { openLog } from '../../src/ledger/log.ts';
@@ -63,7 +64,14 @@ function newEntries(from: number, to: number): Buffer[] {
 /** A ledger of `size` entries, and a checkpoint from when it had `older`. */
 async function ledger(older: number, size: number): Promise<{ folder: string; earlier: string }> {
   const folder = mkdtempSync(join(work, 'ledger-'));
-  const log = await openLog({ folder, origin: ORIGIN, signer, head: memoryHead() });
+  const log = await openLog({
+    ...systemAmbient,
+    folder,
+    origin: ORIGIN,
+    signer,
+    head: memoryHead(),
+    disk: openDisk(systemRandom),
+  });
   await log.submitAll(newEntries(0, older));
   const earlier = join(work, `${older}-${size}.checkpoint`);
   writeFileSync(earlier, log.checkpoint());

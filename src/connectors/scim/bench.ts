@@ -1,4 +1,6 @@
 /** A bench for the contract suite: the connector before a real server, through the real catalogue and performer. */
+
+import { systemAmbient } from '../../clock.ts';
 import type { Call, Reply, TargetOptions } from '../../connector/contract.ts';
 import { type Bench, TASK_EFFECTS } from '../../connector/suite.ts';
 import { catalogue } from '../../gateway/catalogue/scim.ts';
@@ -18,7 +20,7 @@ export function throughGateway(
   options: TargetOptions = {},
   timeoutMs = 10_000,
 ): { perform(call: Call): Promise<Reply>; close(): Promise<void> } {
-  const performer = openHttp({ url, ca: null, timeoutMs });
+  const performer = openHttp({ url, ca: null, timeoutMs }, systemAmbient);
   const secret = { kind: 'bearer', token } as const;
   const refused = (message: string): Reply => ({ kind: 'refused', code: 'wrong-use', message });
   return {

@@ -1,4 +1,5 @@
 /** Against @better-auth/scim: a second foreign server, before a real login, stricter than the first and without tags. */
+
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { scim } from '@better-auth/scim';
@@ -6,6 +7,7 @@ import { type BetterAuthPlugin, betterAuth } from 'better-auth';
 import { memoryAdapter } from 'better-auth/adapters/memory';
 import { toNodeHandler } from 'better-auth/node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { systemAmbient } from '../../clock.ts';
 import type { Connector } from '../../connector/contract.ts';
 import { drive } from '../../connector/drive.ts';
 import { connectorSuite } from '../../connector/suite.ts';
@@ -117,7 +119,7 @@ describe('a password that outlives the account, as this server leaves it unless 
     server = await start();
     writer = throughGateway(server.url, tokens.writer);
     reader = throughGateway(server.url, tokens.reader);
-    performer = openHttp({ url: server.url, ca: null, timeoutMs: 10_000, signIn: server.signIn });
+    performer = openHttp({ url: server.url, ca: null, timeoutMs: 10_000, signIn: server.signIn }, systemAmbient);
     const attributes = { employeeId: '4711', displayName: 'Ann', email: 'ann@example.com' };
     const { result } = await drive(
       connector.apply({}, { effect: 'create', account: { login, id: null }, attributes }),
@@ -170,18 +172,24 @@ describe('a password that outlives the account, as this server leaves it unless 
   });
 
   test('a form that is not there, or answers with a redirect: nobody knows, so inconclusive', async () => {
-    const away = openHttp({
-      url: server.url,
-      ca: null,
-      timeoutMs: 500,
-      signIn: { ...server.signIn, url: 'http://127.0.0.1:9/sign-in' },
-    });
-    const elsewhere = openHttp({
-      url: server.url,
-      ca: null,
-      timeoutMs: 5_000,
-      signIn: { ...server.signIn, url: `${server.url}/nothing-here` },
-    });
+    const away = openHttp(
+      {
+        url: server.url,
+        ca: null,
+        timeoutMs: 500,
+        signIn: { ...server.signIn, url: 'http://127.0.0.1:9/sign-in' },
+      },
+      systemAmbient,
+    );
+    const elsewhere = openHttp(
+      {
+        url: server.url,
+        ca: null,
+        timeoutMs: 5_000,
+        signIn: { ...server.signIn, url: `${server.url}/nothing-here` },
+      },
+      systemAmbient,
+    );
     for (const one of [away, elsewhere]) {
       const presented = await one.present!('ann@example.com', 'correct horse battery');
       const judged = judge(tuple, null, await look());

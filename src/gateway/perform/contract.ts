@@ -2,6 +2,7 @@
  * A performer does exactly one classified call against one target, with the credential that the gateway (or, for
  * reads, the verifier) injects. It never retries, never follows a redirect, never logs a secret, always has a timeout.
  */
+import type { Ambient } from '../../clock.ts';
 import type { Call, Reply } from '../../connector/contract.ts';
 
 /** A target's address as the roster signed it. */
@@ -30,4 +31,4 @@ export interface Performer {
   close(): Promise<void>;
 }
 
-export type OpenPerformer = (address: Address) => Performer;
+export type OpenPerformer = (address: Address, ambient: Ambient) => Performer;

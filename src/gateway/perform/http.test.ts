@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type RequestListener, type ServerRe
 import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
+import { systemAmbient } from '../../clock.ts';
 import type { HttpCall, Reply } from '../../connector/contract.ts';
 import type { Performer, Secret } from './contract.ts';
 import { joinPath, openHttp } from './http.ts';
@@ -27,7 +28,7 @@ const portOf = async (server: Server & { closeAllConnections?(): void }): Promis
   return listen(server);
 };
 const open = (url: string, more: { ca?: string; timeoutMs?: number } = {}): Performer => {
-  const performer = openHttp({ url, ca: more.ca ?? null, timeoutMs: more.timeoutMs ?? 2000 });
+  const performer = openHttp({ url, ca: more.ca ?? null, timeoutMs: more.timeoutMs ?? 2000 }, systemAmbient);
   closing.push(() => performer.close());
   return performer;
 };
@@ -52,7 +53,7 @@ describe('addresses', () => {
     ['https://crm.example/#top', 'more than'],
     ['crm.example', 'no URL'],
   ])('%s is refused, and the message has no secret in it', (url, why) => {
-    const opening = () => openHttp({ url, ca: null, timeoutMs: 1000 });
+    const opening = () => openHttp({ url, ca: null, timeoutMs: 1000 }, systemAmbient);
     expect(opening).toThrow(why);
     expect(opening).not.toThrow(/secret/);
   });

@@ -4,6 +4,7 @@
  */
 import { Client, type Dispatcher, Pool } from 'undici';
 import type { Json } from '../../canonical.ts';
+import { after, type Clock, deadline } from '../../clock.ts';
 import type { Call, HttpCall, Reply } from '../../connector/contract.ts';
 import { Failure } from '../../errors.ts';
 import type { Address, OpenPerformer, Secret } from './contract.ts';
@@ -20,7 +21,7 @@ const LOOPBACK = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
 type HttpReply = Extract<Reply, { kind: 'http' }>;
 
 /** @throws Failure `wrong-use` for an address that a credential must not be sent to. */
-export const openHttp: OpenPerformer = (address) => {
+export const openHttp: OpenPerformer = (address, { clock }) => {
   const base = readAddress(address);
   const { signIn } = address;
   const pool = new Pool(base.origin, {
@@ -35,9 +36,11 @@ export const openHttp: OpenPerformer = (address) => {
     perform: async (call, secret, signal) => {
       const request = readRequest(base, call, secret);
       if ('kind' in request) return request;
-      return send(pool, request, { signal, limitMs: address.timeoutMs, scrub: scrubber(secret) });
+      return send(pool, request, { clock, signal, limitMs: address.timeoutMs, scrub: scrubber(secret) });
     },
-    ...(signIn === undefined ? {} : { present: (login, password) => presentTo(signIn, address, login, password) }),
+    ...(signIn === undefined
+      ? {}
+      : { present: (login, password) => presentTo(signIn, address, clock, login, password) }),
     close: async () => {
       if (!pool.closed && !pool.destroyed) await pool.close();
     },
@@ -148,6 +151,7 @@ const pair = (username: string, password: string): string => Buffer.from(`${user
 async function presentTo(
   signIn: NonNullable<Address['signIn']>,
   { ca, timeoutMs }: Address,
+  clock: Clock,
   login: string,
   password: string,
 ): Promise<'accepted' | 'refused' | 'unknown'> {
@@ -156,13 +160,14 @@ async function presentTo(
   const client = new Client(origin, {
     connect: { timeout: timeoutMs, rejectUnauthorized: true, ...(ca ? { ca } : {}) },
   });
+  const limit = deadline(clock, timeoutMs);
   try {
     const { statusCode, body } = await client.request({
       method: 'POST',
       path: pathname,
       headers: { 'content-type': 'application/json', accept: 'application/json', 'user-agent': 'writgate', origin },
       body: JSON.stringify({ [signIn.name]: login, [signIn.password]: password }),
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: limit.signal,
     });
     await body.dump();
     if (statusCode >= 200 && statusCode < 300) return 'accepted';
@@ -170,6 +175,7 @@ async function presentTo(
   } catch {
     return 'unknown';
   } finally {
+    limit.over();
     await client.destroy();
   }
 }
@@ -186,10 +192,15 @@ async function presentTo(
 function send(
   pool: Pool,
   request: Request,
-  { signal, limitMs, scrub }: { signal: AbortSignal | undefined; limitMs: number; scrub: (text: string) => string },
+  {
+    clock,
+    signal,
+    limitMs,
+    scrub,
+  }: { clock: Clock; signal: AbortSignal | undefined; limitMs: number; scrub: (text: string) => string },
 ): Promise<Reply> {
   return new Promise((resolve) => {
-    let limit: NodeJS.Timeout | undefined;
+    let inTime = (): void => undefined;
     let controller: Dispatcher.DispatchController | undefined;
     let sent = false;
     let status = 0;
@@ -198,7 +209,7 @@ function send(
     const chunks: Buffer[] = [];
 
     const settle = (reply: Reply): void => {
-      clearTimeout(limit);
+      inTime();
       signal?.removeEventListener('abort', abort);
       resolve(reply);
     };
@@ -220,7 +231,7 @@ function send(
         // Given up while it waited for a connection: `down` was said, and nothing may go out any more.
         if (signal?.aborted) return started.abort(signal.reason);
         sent = true;
-        limit = setTimeout(() => giveUp(new Error(`no whole answer within ${limitMs} ms`)), limitMs);
+        inTime = after(clock, limitMs, () => giveUp(new Error(`no whole answer within ${limitMs} ms`)));
       },
       onResponseStart(response, statusCode, raw) {
         status = statusCode;

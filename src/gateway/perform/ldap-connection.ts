@@ -26,6 +26,7 @@ import {
   SearchResponse,
 } from 'ldapts';
 import { assert } from '../../assert.ts';
+import { after, type Clock } from '../../clock.ts';
 import { Failure } from '../../errors.ts';
 import type { Address } from './contract.ts';
 
@@ -99,7 +100,7 @@ export function readEndpoint({ url, timeoutMs }: Address): Endpoint {
 }
 
 /** @throws Error when there is no connection that a credential may be sent over. Nothing was asked of the target then. */
-export async function openConnection(address: Address, signal?: AbortSignal): Promise<Connection> {
+export async function openConnection(address: Address, clock: Clock, signal?: AbortSignal): Promise<Connection> {
   const { host, port, tls } = readEndpoint(address);
   const secure: ConnectionOptions = {
     host,
@@ -109,12 +110,12 @@ export async function openConnection(address: Address, signal?: AbortSignal): Pr
     ...(isIP(host) ? {} : { servername: host }),
     ...(address.ca === null ? {} : { ca: address.ca }),
   };
-  const { timeoutMs } = address;
+  const limit: Limit = { clock, timeoutMs: address.timeoutMs };
   if (tls === 'from the start') {
-    return speak(await ready(connectTls({ ...secure, port }), 'secureConnect', timeoutMs, signal), timeoutMs);
+    return speak(await ready(connectTls({ ...secure, port }), 'secureConnect', limit, signal), limit);
   }
-  const socket = await ready(connect({ host, port }), 'connect', timeoutMs, signal);
-  const plain = speak(socket, timeoutMs);
+  const socket = await ready(connect({ host, port }), 'connect', limit, signal);
+  const plain = speak(socket, limit);
   if (tls === 'none') return plain;
   const { response } = await plain.ask(new ExtendedRequest({ messageId: plain.nextId(), oid: START_TLS }));
   if (response.status !== 0) {
@@ -123,10 +124,17 @@ export async function openConnection(address: Address, signal?: AbortSignal): Pr
   }
   // A new reader: whatever came unencrypted is not part of the encrypted conversation.
   socket.removeAllListeners('data');
-  return speak(await ready(connectTls({ ...secure, socket }), 'secureConnect', timeoutMs, signal), timeoutMs);
+  return speak(await ready(connectTls({ ...secure, socket }), 'secureConnect', limit, signal), limit);
 }
 
-function ready<S extends Socket>(socket: S, event: string, timeoutMs: number, signal?: AbortSignal): Promise<S> {
+/** How long each step may take, and by whose time. */
+interface Limit {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+}
+
+function ready<S extends Socket>(socket: S, event: string, limit: Limit, signal?: AbortSignal): Promise<S> {
+  const { clock, timeoutMs } = limit;
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void => {
       settle();
@@ -136,9 +144,9 @@ function ready<S extends Socket>(socket: S, event: string, timeoutMs: number, si
     const late = (): void => fail(new Error(`no connection within ${timeoutMs} ms`));
     const closed = (): void => fail(new Error('the connection was closed while it was opened'));
     const abort = (): void => fail(new Error('given up'));
-    const timer = setTimeout(late, timeoutMs);
+    const inTime = after(clock, timeoutMs, late);
     const settle = (): void => {
-      clearTimeout(timer);
+      inTime();
       signal?.removeEventListener('abort', abort);
       socket.off('close', closed);
     };
@@ -162,7 +170,7 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-function speak(socket: Socket, timeoutMs: number): Connection {
+function speak(socket: Socket, { clock, timeoutMs }: Limit): Connection {
   const parser = new MessageParser();
   let pending: Pending | null = null;
   let dead: string | null = null;
@@ -213,14 +221,14 @@ function speak(socket: Socket, timeoutMs: number): Connection {
       assert(pending === null, 'one operation at a time on an LDAP connection');
       if (dead !== null) throw new Error(dead);
       received = 0;
-      const timer = setTimeout(() => end(`no answer within ${timeoutMs} ms`), timeoutMs);
+      const inTime = after(clock, timeoutMs, () => end(`no answer within ${timeoutMs} ms`));
       try {
         return await new Promise<Answer>((resolve, reject) => {
           pending = { message, entries: [], references: 0, resolve, reject };
           socket.write(message.write());
         });
       } finally {
-        clearTimeout(timer);
+        inTime();
       }
     },
     async bind(dn, password) {

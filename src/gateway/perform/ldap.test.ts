@@ -2,6 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { available, type OpenLdap, startOpenLdap } from '../../../examples/company/openldap.ts';
 import { counterpart } from '../../../test/counterparts/counterpart.ts';
+import { systemAmbient } from '../../clock.ts';
 import type { LdapCall, Reply } from '../../connector/contract.ts';
 import { hasCode } from '../../errors.ts';
 import type { Address, Performer, Secret } from './contract.ts';
@@ -90,7 +91,7 @@ async function forged(
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   const port = typeof address === 'object' && address ? address.port : 0;
-  const performer = openLdap({ url: `ldap://127.0.0.1:${port}`, ca: null, timeoutMs });
+  const performer = openLdap({ url: `ldap://127.0.0.1:${port}`, ca: null, timeoutMs }, systemAmbient);
   performers.push(performer);
   return { performer, seen, connections: () => connections };
 }
@@ -107,9 +108,9 @@ describe('addresses', () => {
     ['a query', address('ldaps://dc.example/?uid')],
     ['no time-out', address('ldaps://dc.example', { timeoutMs: 0 })],
   ])('refuses %s', (_what, given) => {
-    expect(() => openLdap(given)).toThrow(expect.objectContaining({ code: 'wrong-use' }));
+    expect(() => openLdap(given, systemAmbient)).toThrow(expect.objectContaining({ code: 'wrong-use' }));
     try {
-      openLdap(given);
+      openLdap(given, systemAmbient);
     } catch (thrown) {
       expect(hasCode(thrown, 'wrong-use')).toBe(true);
       expect(String(thrown)).not.toContain('secret');
@@ -131,7 +132,7 @@ describe('addresses', () => {
     const bound = server.address();
     // The same loopback in a spelling that does not show it.
     const url = `ldap://[::ffff:127.0.0.1]:${typeof bound === 'object' && bound ? bound.port : 0}`;
-    const performer = openLdap(address(url));
+    const performer = openLdap(address(url), systemAmbient);
     performers.push(performer);
     expect(await performer.perform(DELETE, SECRET)).toEqual({
       kind: 'down',
@@ -160,7 +161,7 @@ describe('refuses without a connection', () => {
 
 describe('down: certainly not performed', () => {
   test('nobody listens', async () => {
-    const performer = openLdap({ url: 'ldap://127.0.0.1:1', ca: null, timeoutMs: 500 });
+    const performer = openLdap({ url: 'ldap://127.0.0.1:1', ca: null, timeoutMs: 500 }, systemAmbient);
     expect(await performer.perform(DELETE, SECRET)).toMatchObject({ kind: 'down' });
   });
 
@@ -179,11 +180,8 @@ describe('down: certainly not performed', () => {
   test('a listener that does not speak TLS', async () => {
     await forged(() => null);
     const address = servers[0]!.address();
-    const performer = openLdap({
-      url: `ldaps://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`,
-      ca: null,
-      timeoutMs: 300,
-    });
+    const url = `ldaps://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
+    const performer = openLdap({ url, ca: null, timeoutMs: 300 }, systemAmbient);
     performers.push(performer);
     expect(await performer.perform(DELETE, SECRET)).toMatchObject({ kind: 'down' });
   });
@@ -442,9 +440,9 @@ describe('presenting a password', () => {
   test('a directory that is silent or gone: unknown', async () => {
     const { performer } = await forged(() => Buffer.alloc(0), 50);
     expect(await performer.present!('uid=ann,dc=acme', 'secret')).toBe('unknown');
-    expect(await openLdap({ url: 'ldap://127.0.0.1:1', ca: null, timeoutMs: 200 }).present!('uid=ann', 'x')).toBe(
-      'unknown',
-    );
+    expect(
+      await openLdap({ url: 'ldap://127.0.0.1:1', ca: null, timeoutMs: 200 }, systemAmbient).present!('uid=ann', 'x'),
+    ).toBe('unknown');
   });
 
   test('each time on a connection of its own, which is closed', async () => {
@@ -460,7 +458,7 @@ describe.skipIf(!counterpart('OpenLDAP', available()))('against OpenLDAP', () =>
   let performer: Performer;
   beforeAll(async () => {
     server = await startOpenLdap();
-    performer = openLdap({ url: server.url, ca: null, timeoutMs: 5000 });
+    performer = openLdap({ url: server.url, ca: null, timeoutMs: 5000 }, systemAmbient);
   });
   afterAll(async () => {
     await performer.close();

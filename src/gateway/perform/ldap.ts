@@ -21,7 +21,7 @@ import {
   SearchRequest,
 } from 'ldapts';
 import { canonical, type Digest, digestOf } from '../../canonical.ts';
-import { systemRandom } from '../../clock.ts';
+import type { Clock } from '../../clock.ts';
 import type { Call, LdapCall, Reply } from '../../connector/contract.ts';
 import { type Filter, parseFilter } from '../../connectors/ldap/filter.ts';
 import type { Address, OpenPerformer, Performer, Secret } from './contract.ts';
@@ -54,9 +54,9 @@ interface Held {
 }
 
 /** @throws Failure `wrong-use` for an address that a credential must not be sent to. */
-export const openLdap: OpenPerformer = (address) => {
+export const openLdap: OpenPerformer = (address, { clock, random }) => {
   readEndpoint(address);
-  const pool = openPool(address);
+  const pool = openPool(address, clock);
   const held = new Map<string, Held>();
 
   const drop = (handle: string, why: string): void => {
@@ -100,7 +100,7 @@ export const openLdap: OpenPerformer = (address) => {
       const next = request.page === null ? null : cookieOf(answer);
       let handle = '';
       if (next !== null && answer.response.status === 0 && answer.references === 0) {
-        handle = systemRandom(16).toString('base64');
+        handle = random(16).toString('base64');
         held.set(handle, { slot, search, cookie: next });
         if (held.size > MAX_HELD) drop(held.keys().next().value!, 'another search was begun');
       } else {
@@ -123,7 +123,7 @@ export const openLdap: OpenPerformer = (address) => {
       if (login === '' || password === '') return 'unknown';
       let connection: Connection | null = null;
       try {
-        connection = await openConnection(address);
+        connection = await openConnection(address, clock);
         const code = await connection.bind(login, password);
         return code === 0 ? 'accepted' : code === INVALID_CREDENTIALS ? 'refused' : 'unknown';
       } catch {
@@ -148,7 +148,7 @@ interface Pool {
   close(): void;
 }
 
-function openPool(address: Address): Pool {
+function openPool(address: Address, clock: Clock): Pool {
   let idle: Slot[] = [];
   let opened = 0;
   let closed = false;
@@ -164,7 +164,7 @@ function openPool(address: Address): Pool {
     opened += 1;
     let connection: Connection | null = null;
     try {
-      connection = await openConnection(address, signal);
+      connection = await openConnection(address, clock, signal);
       const code = await connection.bind(bind.dn, bind.password);
       if (code !== 0) throw new Error(`the directory refused our credential ${bind.dn} with ${code}`);
       return { connection, credential };

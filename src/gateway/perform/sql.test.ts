@@ -11,6 +11,7 @@ import {
 } from '../../../test/counterparts/postgres-bench.ts';
 import { servers } from '../../../test/scratch.ts';
 import { canonical } from '../../canonical.ts';
+import { systemAmbient } from '../../clock.ts';
 import type { Question, Receipt, Reply, Sighting, SqlCall, Task } from '../../connector/contract.ts';
 import { drive } from '../../connector/drive.ts';
 import type { Bench } from '../../connector/suite.ts';
@@ -50,7 +51,9 @@ test.each([
   ['no TLS beyond this machine', 'postgres://db.example/pay?sslmode=disable', null],
   ['a name that only begins like this machine', 'postgres://127.evil.example/pay?sslmode=disable', null],
 ])('refuses an address with %s', (_fact, url, ca) => {
-  expect(() => openSql({ url, ca, timeoutMs: 1000 })).toThrow(expect.objectContaining({ code: 'wrong-use' }));
+  expect(() => openSql({ url, ca, timeoutMs: 1000 }, systemAmbient)).toThrow(
+    expect.objectContaining({ code: 'wrong-use' }),
+  );
 });
 
 test('checks the server’s name by TLS everywhere but on this machine', () => {
@@ -111,7 +114,7 @@ describe('a server that is none', () => {
     ['says no more', Buffer.alloc(0)],
   ])('that %s gets no credential and no statement', async (_fact, answer) => {
     const told = await impostor(answer, async (url) => {
-      const performer = openSql({ url, ca: null, timeoutMs: 300 });
+      const performer = openSql({ url, ca: null, timeoutMs: 300 }, systemAmbient);
       expect(await performer.perform(call('read account', { login: 'x' }), secret)).toMatchObject({ kind: 'down' });
       expect(await performer.present?.('writer', 'do-not-tell')).toBe('unknown');
     });
@@ -123,14 +126,14 @@ describe('a server that is none', () => {
 
   test('that has no TLS where it must have is told nothing, not even the login', async () => {
     const told = await impostor(Buffer.from('N'), async (url) => {
-      const performer = openSql({ url: `${url}?sslmode=verify-full`, ca: null, timeoutMs: 300 });
+      const performer = openSql({ url: `${url}?sslmode=verify-full`, ca: null, timeoutMs: 300 }, systemAmbient);
       expect(await performer.perform(call('read account', { login: 'x' }), secret)).toMatchObject({ kind: 'down' });
     });
     expect(told).not.toContain('writer');
   });
 
   test('at a closed port is down, and proves nothing', async () => {
-    const performer = openSql({ url: 'postgres://127.0.0.1:1/pay', ca: null, timeoutMs: 300 });
+    const performer = openSql({ url: 'postgres://127.0.0.1:1/pay', ca: null, timeoutMs: 300 }, systemAmbient);
     expect(await performer.perform(call('read account', { login: 'x' }), secret)).toMatchObject({ kind: 'down' });
     expect(await performer.present?.('writer', 'x')).toBe('unknown');
   });
@@ -175,7 +178,7 @@ for (const [name, binaries] of await servers()) {
     const roles = async () =>
       (await target.admin('select rolname from pg_roles order by 1')).map((row) => row['rolname']);
     const perform = (statement: string, params: SqlCall['params'], secret: Secret = target.writer): Promise<Reply> => {
-      const performer = openSql(target.address);
+      const performer = openSql(target.address, systemAmbient);
       return performer.perform(call(statement, params), secret);
     };
 
@@ -490,7 +493,7 @@ for (const [name, binaries] of await servers()) {
       });
 
       test('presented again: accepted, refused, or unknown, and never refused by guess', async () => {
-        const { present } = openSql(target.address);
+        const { present } = openSql(target.address, systemAmbient);
         const login = await create();
         expect(await present?.(login, FIRST_PASSWORD)).toBe('accepted');
         expect(await present?.(login, 'wrong')).toBe('refused');
@@ -527,7 +530,7 @@ for (const [name, binaries] of await servers()) {
 
     describe('trouble', () => {
       test('what is no statement of the table is refused', async () => {
-        const performer = openSql(target.address);
+        const performer = openSql(target.address, systemAmbient);
         expect(await performer.perform({ kind: 'file', path: 'x' }, superuser)).toMatchObject({ kind: 'refused' });
         for (const statement of ['drop role victim', 'toString', '__proto__', '']) {
           expect(await perform(statement, {}, superuser)).toMatchObject({ kind: 'refused' });
@@ -563,7 +566,10 @@ for (const [name, binaries] of await servers()) {
       test('an answer to COMMIT that never comes is lost, and it was done', async () => {
         const login = await create();
         await cutAfter('commit\0', async (address) => {
-          const reply = await openSql(address).perform(call('disable account', { login }), target.writer);
+          const reply = await openSql(address, systemAmbient).perform(
+            call('disable account', { login }),
+            target.writer,
+          );
           expect(reply).toMatchObject({ kind: 'lost' });
         });
         expect(await look(login)).toMatchObject({ account: 'disabled' });
@@ -572,7 +578,10 @@ for (const [name, binaries] of await servers()) {
       test('a wire cut before COMMIT is lost too, because from here nobody can tell, and it was not done', async () => {
         const login = await create();
         await cutAfter('do $writ$', async (address) => {
-          const reply = await openSql(address).perform(call('disable account', { login }), target.writer);
+          const reply = await openSql(address, systemAmbient).perform(
+            call('disable account', { login }),
+            target.writer,
+          );
           expect(reply).toMatchObject({ kind: 'lost' });
         });
         expect(await look(login)).toMatchObject({ account: 'active' });
@@ -583,7 +592,7 @@ for (const [name, binaries] of await servers()) {
         const other = await target.login('chief', 'c');
         await other.query('begin');
         await other.query(`alter role ${login} connection limit 3`);
-        const performer = openSql({ ...target.address, timeoutMs: 400 });
+        const performer = openSql({ ...target.address, timeoutMs: 400 }, systemAmbient);
         const reply = await performer.perform(call('disable account', { login }), target.writer);
         expect(reply).toMatchObject({ kind: 'sql', sqlstate: '57014' });
         await other.query('rollback');
@@ -593,7 +602,7 @@ for (const [name, binaries] of await servers()) {
 
       test('stopped before it began is down; stopped while it runs is lost', async () => {
         const login = await create();
-        const performer = openSql(target.address);
+        const performer = openSql(target.address, systemAmbient);
         const stopped = await performer.perform(call('disable account', { login }), target.writer, AbortSignal.abort());
         expect(stopped).toMatchObject({ kind: 'down' });
 
@@ -644,10 +653,10 @@ for (const [name, binaries] of await servers()) {
       };
       const [ca, other] = [await make('server'), await make('other')];
       const tried = (host: string, trusted: string) =>
-        openSql({ url: `postgres://${host}:${target.cluster.port}/pay`, ca: trusted, timeoutMs: 3000 }).perform(
-          call('read account', { login: 'chief' }),
-          target.reader,
-        );
+        openSql(
+          { url: `postgres://${host}:${target.cluster.port}/pay`, ca: trusted, timeoutMs: 3000 },
+          systemAmbient,
+        ).perform(call('read account', { login: 'chief' }), target.reader);
       expect(await tried('localhost', ca)).toMatchObject({ kind: 'down', message: expect.stringContaining('SSL') });
       await target.admin('alter system set ssl = on');
       await target.admin('select pg_reload_conf()');

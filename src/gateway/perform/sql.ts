@@ -7,7 +7,7 @@ import { isIP, Socket } from 'node:net';
 import pg from 'pg';
 import { assert } from '../../assert.ts';
 import type { Json } from '../../canonical.ts';
-import { type Random, systemRandom } from '../../clock.ts';
+import { after, type Clock, type Random } from '../../clock.ts';
 import { type Call, FIRST_SECRET, type Reply, type SqlCall } from '../../connector/contract.ts';
 import { Failure } from '../../errors.ts';
 import { scramVerifier } from '../../store/scram.ts';
@@ -21,9 +21,7 @@ type Basic = Extract<Secret, { kind: 'basic' }>;
 type SqlReply = Extract<Reply, { kind: 'sql' }>;
 
 /** @throws Failure `wrong-use` for an address that a credential must not be sent to. */
-export const openSql: OpenPerformer = (address) => openSqlWith(address, systemRandom);
-
-export function openSqlWith(address: Address, random: Random): Performer {
+export const openSql: OpenPerformer = (address, { clock, random }): Performer => {
   const endpoint = readEndpoint(address);
   return {
     async perform(call, secret, signal) {
@@ -33,7 +31,7 @@ export function openSqlWith(address: Address, random: Random): Performer {
       const clean = (text: string): string => text.replaceAll(basic.password, '[scrubbed]').slice(0, MAX_MESSAGE);
       let opened: Opened;
       try {
-        opened = await open(endpoint, basic, signal);
+        opened = await open(endpoint, basic, clock, signal);
       } catch (error) {
         return { kind: 'down', message: clean(messageOf(error)) };
       }
@@ -57,7 +55,7 @@ export function openSqlWith(address: Address, random: Random): Performer {
       if (login === '' || !/^[\x20-\x7e]+$/.test(password)) return 'unknown';
       const seen = { asked: false };
       try {
-        const opened = await open(endpoint, { kind: 'basic', username: login, password }, undefined, seen);
+        const opened = await open(endpoint, { kind: 'basic', username: login, password }, clock, undefined, seen);
         opened.close();
         return 'accepted';
       } catch (error) {
@@ -68,7 +66,7 @@ export function openSqlWith(address: Address, random: Random): Performer {
 
     async close() {},
   };
-}
+};
 
 /* ---- the address -------------------------------------------------------------------------------------------------------- */
 
@@ -128,6 +126,7 @@ interface Wire {
 async function open(
   endpoint: Endpoint,
   { username, password }: Basic,
+  clock: Clock,
   signal?: AbortSignal,
   seen = { asked: false },
 ): Promise<Opened> {
@@ -152,9 +151,9 @@ async function open(
     socket.destroy(new Error(why));
   };
   const abort = (): void => end('given up');
-  const timer = setTimeout(() => end(`no answer within ${timeoutMs} ms`), timeoutMs);
+  const inTime = after(clock, timeoutMs, () => end(`no answer within ${timeoutMs} ms`));
   const close = (): void => {
-    clearTimeout(timer);
+    inTime();
     signal?.removeEventListener('abort', abort);
     // A transaction that is still open ends with its session.
     void client.end().catch(() => undefined);
