@@ -4,15 +4,18 @@
  * same things with the same concurrency. Each has an honest SCIM server to itself, a process too.
  *
  * The server copies its world before each write, which both pay alike: where it is the slowest part, the ratio flatters.
+ * The road shares a read among those who ask for it at the same time; the script reads for each change by itself. Where
+ * other work shares the machine, compare the milliseconds of CPU: they tell more than the clock.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Pool } from 'undici';
-import type { Planned, Ran } from '../src/api/contract.ts';
+import type { Planned, Ran as RunAnswer } from '../src/api/contract.ts';
 import { terminalFace } from '../src/cli/face.ts';
 import { withSession } from '../src/cli/session.ts';
 import { systemAmbient, systemClock, systemRandom } from '../src/clock.ts';
@@ -22,6 +25,7 @@ import { readPublicBox } from '../src/role/box.ts';
 import { supervise } from '../src/role/supervise.ts';
 import { stamp } from '../src/source/manifest.ts';
 import { demoGenesis } from '../src/trust/genesis.ts';
+import { cpuByName, type NameOf } from './cpu.ts';
 
 /** As many changes as `run` has in hand at a target. */
 const CONCURRENCY = 96;
@@ -34,6 +38,7 @@ const TOKENS = { writer: 'bench-writer-token', reader: 'bench-reader-token' };
 /* ---- the target ------------------------------------------------------------------------------------------------------ */
 
 interface Target {
+  readonly pid: number;
   readonly url: string;
   /** Group name to id. */
   readonly groups: ReadonlyMap<string, string>;
@@ -57,13 +62,30 @@ async function startTarget(folder: string): Promise<Target> {
     const made = await fetch(`${url}/Groups`, { method: 'POST', headers, body: JSON.stringify({ displayName }) });
     groups.set(displayName, ((await made.json()) as { id: string }).id);
   }
-  return { url, groups, stop: () => void child.kill('SIGTERM') };
+  return { pid: child.pid ?? 0, url, groups, stop: () => void child.kill('SIGTERM') };
 }
 
 /* ---- the bare script --------------------------------------------------------------------------------------------------- */
 
-/** Creates everybody, puts everybody into each group, and looks after each write as the verifier does. @returns milliseconds */
-async function bareScript({ url, groups }: Target, people: number): Promise<number> {
+interface Ran {
+  readonly ms: number;
+  /** Milliseconds of CPU, by who spent them. */
+  readonly cpu: ReadonlyMap<string, number>;
+}
+
+const TARGET = 'the target';
+
+/** What `work` took of the clock, and of whose CPU. */
+async function timed(nameOf: NameOf, work: () => Promise<void>): Promise<Ran> {
+  const before = cpuByName(nameOf);
+  const start = performance.now();
+  await work();
+  const ms = performance.now() - start;
+  return { ms, cpu: new Map([...cpuByName(nameOf)].map(([name, spent]) => [name, spent - (before.get(name) ?? 0)])) };
+}
+
+/** Creates everybody, puts everybody into each group, and looks after each write as the verifier does. */
+async function bareScript({ pid: server, url, groups }: Target, people: number): Promise<Ran> {
   const { origin, pathname } = new URL(url);
   const pool = new Pool(origin, { connections: CONCURRENCY });
   const send = async (method: 'GET' | 'POST' | 'PATCH', path: string, token: string, body?: unknown) => {
@@ -100,15 +122,16 @@ async function bareScript({ url, groups }: Target, people: number): Promise<numb
       if (!members.some(({ value }) => value === id)) throw new Error(`${userName} is no member`);
     }
   };
-  const start = performance.now();
   let next = 0;
   const worker = async () => {
     while (next < people) await one(next++);
   };
-  await Promise.all(Array.from({ length: CONCURRENCY }, worker));
-  const ms = performance.now() - start;
+  const nameOf: NameOf = (pid) => (pid === server ? TARGET : pid === process.pid ? 'the script' : null);
+  const ran = await timed(nameOf, async () => {
+    await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+  });
   await pool.close();
-  return ms;
+  return ran;
 }
 
 /* ---- the road ---------------------------------------------------------------------------------------------------------- */
@@ -184,11 +207,26 @@ async function setUp(folder: string, url: string, people: number): Promise<strin
 
 interface Road {
   readonly planMs: number;
-  readonly runMs: number;
+  readonly run: Ran;
 }
 
+const namesIn = (folder: string, target: Target): NameOf => {
+  const server = Number.parseInt(
+    readFileSync(join(folder, 'store', 'cluster', 'data', 'postmaster.pid'), 'latin1'),
+    10,
+  );
+  return (pid, command, parent) => {
+    if (pid === process.pid) return 'the terminal';
+    if (pid === target.pid) return TARGET;
+    if (pid === server || parent === 'PostgreSQL') return 'PostgreSQL';
+    const role = command.includes(folder) ? /role\/main\.js (\w+)/.exec(command)?.[1] : undefined;
+    // Whatever else a role starts is a connector's process.
+    return role ?? (parent === null || parent === 'the terminal' ? null : 'connectors');
+  };
+};
+
 /** @throws when not every change ends verified: a rate of what did not happen is none */
-async function wholeRoad(folder: string, configFile: string, changes: number): Promise<Road> {
+async function wholeRoad(folder: string, configFile: string, target: Target, changes: number): Promise<Road> {
   const roles = supervise({
     ...systemAmbient,
     folder,
@@ -203,13 +241,15 @@ async function wholeRoad(folder: string, configFile: string, changes: number): P
     return await withSession({ folder, configFile } as never, face, async (session) => {
       const start = performance.now();
       await session.follow<Planned>('plan', signal);
-      const planned = performance.now();
-      const { plans } = await session.follow<Ran>('run', signal);
-      const ended = performance.now();
+      const planMs = performance.now() - start;
+      let plans: RunAnswer['plans'] = [];
+      const run = await timed(namesIn(folder, target), async () => {
+        ({ plans } = await session.follow<RunAnswer>('run', signal));
+      });
       const verified = plans.reduce((sum, { stages }) => sum + (stages.verified ?? 0), 0);
       if (verified !== changes)
         throw new Error(`${verified} of ${changes} changes were verified: ${JSON.stringify(plans)}`);
-      return { planMs: planned - start, runMs: ended - planned };
+      return { planMs, run };
     });
   } finally {
     await roles.stop();
@@ -229,23 +269,30 @@ export async function benchApply(args: string[]): Promise<string> {
       target.stop();
     }
   };
+  const spent = (cpu: Ran['cpu']): string => {
+    const each = (ms: number) => (ms / changes).toFixed(2);
+    const total = [...cpu.values()].reduce((sum, ms) => sum + ms, 0);
+    const parts = [...cpu].sort(([, one], [, other]) => other - one).map(([name, ms]) => `${name} ${each(ms)}`);
+    return `${each(total)} ms of CPU a change (${parts.join(', ')})`;
+  };
   const rate = (ms: number) => Math.round((changes * 1000) / ms);
   try {
     console.log(`changes   ${changes}: ${people} accounts, ${changes - people} grants, ${CONCURRENCY} at a time`);
     let bareMs = Number.POSITIVE_INFINITY;
     for (let round = 1; round <= BARE_ROUNDS; round++) {
-      const ms = await onTarget((target) => bareScript(target, people));
-      console.log(`bare ${round}    ${ms.toFixed(0)} ms, ${rate(ms)} changes/s`);
+      const { ms, cpu } = await onTarget((target) => bareScript(target, people));
+      console.log(`bare ${round}    ${ms.toFixed(0)} ms, ${rate(ms)} changes/s, ${spent(cpu)}`);
       bareMs = Math.min(bareMs, ms);
     }
-    const { planMs, runMs } = await onTarget(async ({ url }) =>
-      wholeRoad(folder, await setUp(folder, url, people), changes),
+    const { planMs, run } = await onTarget(async (target) =>
+      wholeRoad(folder, await setUp(folder, target.url, people), target, changes),
     );
     console.log(`plan      ${planMs.toFixed(0)} ms`);
     console.log(
-      `run       ${runMs.toFixed(0)} ms, ${rate(runMs)} changes/s, ratio without planning ${(bareMs / runMs).toFixed(2)}`,
+      `run       ${run.ms.toFixed(0)} ms, ${rate(run.ms)} changes/s, ratio without planning ${(bareMs / run.ms).toFixed(2)}`,
     );
-    const roadMs = planMs + runMs;
+    console.log(`          ${spent(run.cpu)}`);
+    const roadMs = planMs + run.ms;
     return (
       `apply: ${rate(roadMs)} changes/s through the whole road, ${rate(bareMs)} by a bare script (best of ${BARE_ROUNDS}): ` +
       `ratio ${(bareMs / roadMs).toFixed(2)} (goal ≥ ${GOAL})`

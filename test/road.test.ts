@@ -4,7 +4,9 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ask } from '../src/control/ask.ts';
+import { run } from '../src/control/run.ts';
 import { askOverLimit } from '../src/control/sign.ts';
+import type { Database } from '../src/store/database.ts';
 import { HOUR, JOINER, PEOPLE, type RoleName, type Row, startWorld, type World } from './company/world.ts';
 
 let world: World;
@@ -182,6 +184,46 @@ test('two runs at once do each change once', async () => {
   ]);
   expect(rows.length).toBeGreaterThan(2);
   expect(rows.filter(({ attempts }) => attempts !== 1)).toEqual([]);
+});
+
+test('an answer that comes late ends no run: what was in hand when it was asked for goes on', async () => {
+  const { world: w } = world.control();
+  await hr(moved('109', 'legal', moved('110', 'legal')));
+  await world.plan();
+  // Ivo's first change is in hand until all others are through; then it is done between a question and its answer.
+  let begun = false;
+  let over = false;
+  let letGo = (): void => undefined;
+  const others = new Promise<void>((resolve) => (letGo = resolve));
+  const worker: typeof w.worker = {
+    ...w.worker,
+    async apply(connector, writ, task) {
+      begun ||= task.account.login === 'ivo';
+      if (task.account.login === 'ivo') await others;
+      return w.worker.apply(connector, writ, task);
+    },
+  };
+  const inHand = () => w.database.query(`select 1 from change where login = 'ivo' and stage = 'permitted'`);
+  const database: Database = {
+    ...w.database,
+    async query<T>(sql: string, params?: readonly unknown[]) {
+      const rows = await w.database.query<T>(sql, params);
+      const question = sql.includes('c.next_at <= $3');
+      if (!question || !begun || over || !rows.every((row) => JSON.stringify(row).includes('ivo'))) return rows;
+      over = true;
+      letGo();
+      while ((await inHand()).length > 0) await w.clock.sleep(20);
+      await w.clock.sleep(100);
+      return rows;
+    },
+  };
+  await run({ ...w, database, worker }, { signal: new AbortController().signal, progress: () => undefined });
+  expect(await unfinished()).toEqual([]);
+  expect(await groupsOf('ivo')).toBe('ivo: Legal,Staff');
+  expect(await groupsOf('jo')).toBe('jo: Legal,Staff');
+  await hr(PEOPLE);
+  await world.plan();
+  await world.run();
 });
 
 test('two plannings at once make one plan', async () => {

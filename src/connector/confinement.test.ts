@@ -8,7 +8,7 @@ import { systemClock } from '../clock.ts';
 import { openDummyTarget } from '../connectors/dummy/target.ts';
 import { Failure } from '../errors.ts';
 import { probeConfinement, type Runner, type RunnerOptions, startRunner, type Tier } from './confinement.ts';
-import type { Observed, Question, Reply, TargetOptions, Task } from './contract.ts';
+import type { Observed, Question, Reply, Sighting, TargetOptions, Task } from './contract.ts';
 import { ConnectorFault } from './fault.ts';
 
 const HOSTILE = fileURLToPath(new URL('../../dist/test/fixtures/hostile-runner.js', import.meta.url));
@@ -163,10 +163,16 @@ describe('what a connector says is not believed', () => {
   test('an own error is a fault of that task; the process and its other tasks go on', async () => {
     hostile();
     let answer = (_: Reply): void => undefined;
-    const other = runner.look({ attack: 'honest' }, QUESTION, () => new Promise((resolve) => (answer = resolve)));
+    let other: Promise<Sighting> | null = null;
+    await new Promise<void>((performing) => {
+      other = runner.look({ attack: 'honest' }, QUESTION, () => {
+        performing();
+        return new Promise((resolve) => (answer = resolve));
+      });
+    });
     await expect(honestly('an own error')).rejects.toMatchObject({ name: 'ConnectorFault', code: 'defect' });
     answer(REPLY);
-    expect((await other).message).toContain('200');
+    expect((await other!).message).toContain('200');
   });
 });
 
@@ -233,6 +239,25 @@ describe('a runner', () => {
     const seen: Observed[] = [];
     await runner.observe({ pageSize: 50 }, perform, (observed) => void seen.push(...observed));
     expect(seen.filter(({ type }) => type === 'account')).toHaveLength(300);
+  });
+
+  test('looks many at once, and a group that all of them ask for is read a few times', async () => {
+    const target = openDummyTarget(['staff']);
+    runner = startRunner('dummy', { clock: systemClock });
+    const perform = async (call: Parameters<typeof target.answer>[0]) => target.answer(call);
+    const logins = Array.from({ length: 200 }, (_, n) => `login${n}`);
+    for (const login of logins.slice(0, 100)) {
+      await runner.apply({}, { ...CREATE, account: { login, id: null } }, perform);
+      await runner.apply({}, { effect: 'grant', account: { login, id: null }, entitlement: 'staff' }, perform);
+    }
+    const before = target.calls.length;
+    const seen = await Promise.all(
+      logins.map((login) => runner.look({}, { account: { login, id: null }, entitlement: 'staff' }, perform)),
+    );
+    expect(seen.map(({ holds }) => holds === true)).toEqual(logins.map((_, n) => n < 100));
+    const texts = target.calls.slice(before).map((call) => JSON.stringify(call));
+    const repeated = texts.length - new Set(texts).size;
+    expect(repeated).toBeLessThan(100);
   });
 
   test('waits for whoever takes what was observed', async () => {

@@ -23,6 +23,7 @@ import { MAX_CALLS, MAX_STEPS } from './drive.ts';
 import { ConnectorFault } from './fault.ts';
 import { openPipe, type Peer } from './pipe.ts';
 import { CallShape, EndShape, ObservedShape, ReceiptShape, SightingShape } from './shape.ts';
+import { openSharing } from './share.ts';
 
 export type Tier = 'bwrap' | 'permission' | 'process';
 
@@ -174,6 +175,7 @@ export function startRunner(kind: Kind, options: RunnerOptions): Runner {
 
   /** What the connector may ask of us: perform a call, take what it saw. One thing at a time for each task. */
   function duties(tasks: ReadonlyMap<number, Running>, peer: () => Peer) {
+    const share = openSharing();
     const step =
       <Said>(what: string, shape: ZodType<Said>, answer: (running: Running, said: Said) => unknown) =>
       async (params: unknown): Promise<unknown> => {
@@ -203,7 +205,7 @@ export function startRunner(kind: Kind, options: RunnerOptions): Runner {
         }
       };
     return {
-      call: step('call', CallShape, ({ perform }, call) => perform(call)),
+      call: step('call', CallShape, ({ perform }, call) => share(call, perform)),
       emit: step('observed', ObservedShape, ({ onEmit }, observed) => onEmit(observed)),
     };
   }

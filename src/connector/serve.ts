@@ -1,9 +1,10 @@
 /** A connector's side of the pipe: turns generators, many at once, and asks the other side to perform their calls. */
 import { Console } from 'node:console';
-import type { Connector, Observed, Question, Reply, Step, TargetOptions, Task } from './contract.ts';
+import type { Call, Connector, Observed, Question, Reply, Step, TargetOptions, Task } from './contract.ts';
 import { drive, MAX_CALLS, MAX_STEPS } from './drive.ts';
 import { ConnectorFault } from './fault.ts';
 import { openPipe } from './pipe.ts';
+import { type Answer, openShared } from './share.ts';
 
 interface Asked<Input> {
   /** Names the task in the calls that it makes. */
@@ -17,9 +18,14 @@ export function serve(connector: Connector): void {
   // Stdout is the pipe: what a connector prints must not be taken for a line of it.
   globalThis.console = new Console(process.stderr);
 
+  const replyOf = openShared();
   const run = async (task: number, generator: Generator<Step, unknown, Reply>, maxSteps: number) => {
     try {
-      const { result } = await drive(generator, (call) => peer.request('call', { task, call }) as Promise<Reply>, {
+      const perform = async (call: Call): Promise<Reply> => {
+        const answer = (await peer.request('call', { task, call })) as Answer;
+        return replyOf(answer);
+      };
+      const { result } = await drive(generator, perform, {
         maxSteps,
         onEmit: async (observed: readonly Observed[]) => void (await peer.request('emit', { task, observed })),
       });

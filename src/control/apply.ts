@@ -4,7 +4,7 @@ import { nameOnSystem } from '../authority/target.ts';
 import type { Instant } from '../clock.ts';
 import type { Attributes, Receipt, Task } from '../connector/contract.ts';
 import { connectorFor, dutyOf } from '../gateway/scope.ts';
-import { isMechanism, type Leaf } from '../plan/change.ts';
+import { isMechanism } from '../plan/change.ts';
 import { groupCommit } from '../store/batch.ts';
 import { type ChangeRow, move, type Step } from './rows.ts';
 import type { World } from './world.ts';
@@ -22,7 +22,7 @@ const ANSWERLESS_CREATES = 2;
 /** A change that the target keeps asking patience for is given up after this many attempts. */
 const MOST_ATTEMPTS = 20;
 
-function taskOf(world: World, leaf: Leaf, id: string | null): Task {
+function taskOf(world: World, { leaf, accountId }: ChangeRow): Task {
   const target = world.authority.targets[leaf.system];
   const entitlement = leaf.entitlement === null ? undefined : world.authority.entitlements[leaf.entitlement];
   const name =
@@ -33,13 +33,13 @@ function taskOf(world: World, leaf: Leaf, id: string | null): Task {
         : nameOnSystem(target, entitlement);
   return {
     effect: leaf.effect as Task['effect'],
-    account: { login: leaf.object, id: leaf.id ?? id },
+    account: { login: leaf.object, id: leaf.id ?? accountId },
     ...(leaf.value === null ? {} : { attributes: leaf.value as Attributes }),
     ...(name === undefined ? {} : { entitlement: name }),
   };
 }
 
-async function applyOne(world: World, change: ChangeRow, id: string | null): Promise<Step> {
+async function applyOne(world: World, change: ChangeRow): Promise<Step> {
   const { plan, seq, leaf, writ, attempt } = change;
   const step = { plan, seq, attempt: attempt + 1 };
   if (writ === null) return { plan, seq, stage: 'approved' };
@@ -60,7 +60,7 @@ async function applyOne(world: World, change: ChangeRow, id: string | null): Pro
   let refusal: string | null = null;
   let retryAt: Instant | null | undefined = null;
   try {
-    ({ receipt, refusal, retryAt } = await world.worker.apply(connector.name, writ, taskOf(world, leaf, id)));
+    ({ receipt, refusal, retryAt } = await world.worker.apply(connector.name, writ, taskOf(world, change)));
   } catch (thrown) {
     // Worker or connector died in the middle: it may have happened. The same change comes again, and the gateway knows.
     receipt = {
@@ -99,26 +99,25 @@ async function applyOne(world: World, change: ChangeRow, id: string | null): Pro
   }
 }
 
-export async function apply(world: World, changes: readonly ChangeRow[]): Promise<void> {
-  const { tenant } = world.authority;
-  // The ids that targets gave to accounts made a moment ago.
-  const known = await world.database.query<{ system: string; login: string; id: string }>(
-    `select a.system, a.login, a.id from account a join unnest($2::text[], $3::text[]) as u(system, login) using (system, login)
-      where a.tenant = $1`,
-    [tenant, changes.map(({ leaf }) => leaf.system), changes.map(({ leaf }) => leaf.object)],
-  );
-  const ids = new Map(known.map(({ system, login, id }) => [`${system} ${login}`, id]));
+/** What ended is written down in company, whatever group it was taken in. */
+const savers = new WeakMap<World, (step: Step) => Promise<void>>();
+
+function saverOf(world: World): (step: Step) => Promise<void> {
+  const known = savers.get(world);
+  if (known) return known;
   const save = groupCommit<Step, void>(
     async (steps) => {
-      await world.database.tx((tx) => move(tx, tenant, ['permitted', 'waiting'], steps, world.clock));
+      const { tenant } = world.authority;
+      await move(world.database, tenant, ['permitted', 'waiting'], steps, world.clock);
       return steps.map(() => undefined);
     },
-    { gather: { ms: 5, clock: world.clock } },
+    { gather: { ms: 10, clock: world.clock } },
   );
-  await Promise.all(
-    changes.map(async (change) => {
-      const id = ids.get(`${change.leaf.system} ${change.leaf.object}`) ?? null;
-      await save(await applyOne(world, change, id));
-    }),
-  );
+  savers.set(world, save);
+  return save;
+}
+
+export async function apply(world: World, changes: readonly ChangeRow[]): Promise<void> {
+  const save = saverOf(world);
+  await Promise.all(changes.map(async (change) => save(await applyOne(world, change))));
 }

@@ -4,8 +4,9 @@
  * still being applied. All of it only calls `advance`.
  */
 import { advance, MOVING } from '../advance.ts';
-import { isoTime } from '../clock.ts';
+import { type Instant, isoTime } from '../clock.ts';
 import type { Stage } from '../plan/change.ts';
+import { openStatistics } from '../store/statistics.ts';
 import { changeId, closePlans, readyChanges } from './rows.ts';
 import type { World } from './world.ts';
 
@@ -15,7 +16,7 @@ interface Width {
   readonly group: number;
 }
 /** Where each change waits for a target: enough to keep targets busy, few enough to stop quickly. */
-const NARROW: Width = { most: 96, group: 8 };
+const NARROW: Width = { most: 96, group: 1 };
 const WIDE: Width = { most: 1000, group: 1000 };
 const WIDTH: Readonly<Partial<Record<Stage, Width>>> = {
   permitted: NARROW,
@@ -31,10 +32,14 @@ export interface RunReport {
   readonly tookMs: number;
 }
 
+/** What is done for many at once waits so long for as many, while others are busy enough: each writ is sealed by itself. */
+const COMPANY_MS = 250;
+const COMPANY = 48;
+
 /** How long `run` waits for a change that is due soon, before it leaves it to the next run. */
 const PATIENCE_MS = 5_000;
-/** Least time between two questions: what becomes ready in between is found by one. */
-const GATHER_MS = 8;
+/** Longest time between two questions while much is in hand: what becomes ready in between is found by one. */
+const GATHER_MS = 100;
 
 interface RunOptions {
   readonly signal: AbortSignal;
@@ -57,9 +62,15 @@ async function carry(world: World, options: RunOptions): Promise<RunReport> {
   const startedAt = clock.now();
   const inHand = new Map<Stage, Set<string>>(MOVING.map((stage) => [stage, new Set()]));
   const held = () => [...inHand.values()].reduce((sum, set) => sum + set.size, 0);
+  const grew = openStatistics(database, ['change', 'account', 'held', 'login']);
   let moved = 0;
   let failure: unknown = null;
   let wake = (): void => undefined;
+  /** Since when a stage has had something that waits for company. */
+  const lonely = new Map<Stage, Instant>();
+  /** With no more than so much in hand, it is time to ask for more. */
+  let few = 0;
+  let hurry = new AbortController();
 
   function take(stage: Stage, group: Awaited<ReturnType<typeof readyChanges>>): void {
     const hand = inHand.get(stage);
@@ -68,6 +79,7 @@ async function carry(world: World, options: RunOptions): Promise<RunReport> {
       .then(
         () => {
           moved += group.length;
+          grew(group.length);
           options.progress(moved);
         },
         (thrown) => {
@@ -77,6 +89,7 @@ async function carry(world: World, options: RunOptions): Promise<RunReport> {
       .finally(() => {
         for (const change of group) hand?.delete(changeId(change));
         wake();
+        if (held() <= few) hurry.abort();
       });
   }
 
@@ -96,16 +109,25 @@ async function carry(world: World, options: RunOptions): Promise<RunReport> {
     for (const stage of open) {
       const { most, group } = widthOf(stage);
       const ready = found.filter((change) => change.stage === stage).slice(0, most);
+      if (ready.length > 0 && group > 1 && ready.length < COMPANY && held() >= COMPANY) {
+        lonely.set(stage, lonely.get(stage) ?? clock.now());
+        if (clock.now() - (lonely.get(stage) ?? 0) < COMPANY_MS) continue;
+      }
+      if (ready.length > 0) lonely.delete(stage);
       for (let at = 0; at < ready.length; at += group) take(stage, ready.slice(at, at + group));
     }
     if (held() === 0) {
+      // What was in hand when the question was asked was not in the answer, and may have somewhere to go now.
+      if (before.size > 0) continue;
       const soon = await dueSoon(world, Math.max(startedAt + PATIENCE_MS, clock.now() + 1_000));
       if (soon === null) break;
       await clock.sleep(Math.max(20, soon - clock.now()));
       continue;
     }
-    await woken;
-    await clock.sleep(GATHER_MS);
+    few = Math.floor(held() / 2);
+    hurry = new AbortController();
+    await (lonely.size === 0 ? woken : Promise.race([woken, clock.sleep(COMPANY_MS)]));
+    await clock.sleep(GATHER_MS, hurry.signal).catch(() => undefined);
   }
   await database.tx((tx) => closePlans(tx, tenant));
   if (failure !== null) throw failure;

@@ -3,6 +3,7 @@
  * What was seen becomes the observed state, so that the next plan starts from what is so and not from what was claimed.
  */
 
+import type { Digest } from '../canonical.ts';
 import { type Instant, isoTime } from '../clock.ts';
 import type { Attributes } from '../connector/contract.ts';
 import { tupleOf } from '../plan/change.ts';
@@ -10,8 +11,8 @@ import { groupCommit } from '../store/batch.ts';
 import type { Queryable } from '../store/database.ts';
 import { storedJson } from '../store/text.ts';
 import { checkVerification, type Looked, type VerificationBody } from '../verification/look.ts';
-import { type Tuple, tupleKey } from '../writ/tuple.ts';
-import { type ChangeRow, changeId, move, readPlans, type Step } from './rows.ts';
+import { ADDING, type Tuple, tupleKey } from '../writ/tuple.ts';
+import { type ChangeRow, changeId, move, type Step } from './rows.ts';
 import type { World } from './world.ts';
 
 /** After a contradiction the change is tried again, at growing distance; an inconclusive look is repeated sooner. */
@@ -27,41 +28,40 @@ interface Seen {
   readonly step: Step;
 }
 
-export async function verify(world: World, changes: readonly ChangeRow[]): Promise<void> {
-  const { tenant } = world.authority;
-  const plans = new Map(
-    (await readPlans(world.database, tenant, [...new Set(changes.map(({ plan }) => plan))])).map((plan) => [
-      plan.number,
-      plan,
-    ]),
-  );
-  const ids = await accountIds(world.database, tenant, changes);
+/** What was seen is written down in company, whatever group it was taken in. */
+const savers = new WeakMap<World, (seen: Seen) => Promise<void>>();
+
+function saverOf(world: World): (seen: Seen) => Promise<void> {
+  const known = savers.get(world);
+  if (known) return known;
   const save = groupCommit<Seen, void>(
     async (seen) => {
+      const { tenant } = world.authority;
+      const steps = seen.map(({ step }) => step);
       await world.database.tx(async (tx) => {
-        await move(
-          tx,
-          tenant,
-          ['applied', 'inconclusive'],
-          seen.map(({ step }) => step),
-          world.clock,
-        );
-        await settleObserved(tx, tenant, seen, world.clock.now());
+        await move(tx, tenant, ['applied', 'inconclusive'], steps, world.clock);
+        for (const part of partsOf(seen)) await settleObserved(tx, tenant, part, world.clock.now());
       });
       return seen.map(() => undefined);
     },
-    { gather: { ms: 5, clock: world.clock } },
+    { gather: { ms: 10, clock: world.clock } },
   );
+  savers.set(world, save);
+  return save;
+}
+
+export async function verify(world: World, changes: readonly ChangeRow[]): Promise<void> {
+  const save = saverOf(world);
   await Promise.all(
     changes.map(async (change) => {
       const { leaf } = change;
       const looked = await world.verifier
         .look({
-          tenant,
-          plan: (plans.get(change.plan)?.digest ?? '') as never,
+          tenant: world.authority.tenant,
+          plan: change.planDigest as Digest,
           change: changeId(change),
           tuple: tupleOf(leaf),
-          id: leaf.id ?? ids.get(`${leaf.system} ${leaf.object}`) ?? null,
+          id: leaf.id ?? change.accountId,
           attributes: leaf.value as Attributes | null,
         })
         .catch(() => null);
@@ -97,13 +97,17 @@ function stepOf(world: World, change: ChangeRow, body: VerificationBody | null):
   }
 }
 
-async function accountIds(db: Queryable, tenant: string, changes: readonly ChangeRow[]): Promise<Map<string, string>> {
-  const rows = await db.query<{ system: string; login: string; id: string }>(
-    `select a.system, a.login, a.id from account a join unnest($2::text[], $3::text[]) as u(system, login) using (system, login)
-      where a.tenant = $1`,
-    [tenant, changes.map(({ leaf }) => leaf.system), changes.map(({ leaf }) => leaf.object)],
-  );
-  return new Map(rows.map(({ system, login, id }) => [`${system} ${login}`, id]));
+/** In the order in which it was seen: what was taken away and given again within one batch is there at the end. */
+function partsOf(seen: readonly Seen[]): readonly (readonly Seen[])[] {
+  const parts: Seen[][] = [];
+  let adding: boolean | null = null;
+  for (const item of seen) {
+    const adds = ADDING.has(item.change.leaf.effect);
+    if (adds !== adding) parts.push([]);
+    adding = adds;
+    parts.at(-1)?.push(item);
+  }
+  return parts;
 }
 
 /** Writes down what the verifier saw of accounts and memberships, one statement for each kind of effect. */

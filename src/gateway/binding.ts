@@ -6,8 +6,14 @@ import { type Authority, protocolOf } from '../authority/authority.ts';
 import { optionsOf } from '../authority/target.ts';
 import { type Clock, type Instant, isoTime } from '../clock.ts';
 import type { Call, Reply } from '../connector/contract.ts';
+import { groupCommit } from '../store/batch.ts';
 import type { Database } from '../store/database.ts';
 import type { Catalogue } from './catalogue/contract.ts';
+
+interface Key {
+  readonly feed: string;
+  readonly key: string;
+}
 
 export interface Bindings {
   /** The login that a target's id stands for, or null. */
@@ -24,11 +30,24 @@ export interface Bindings {
     group: { readonly system: string; readonly name: string; readonly id: string },
     connector: string,
   ): Promise<string | null>;
-  subjectOf(system: string, login: string): Promise<{ readonly feed: string; readonly key: string } | null>;
+  subjectOf(system: string, login: string): Promise<Key | null>;
   /** Another account of this person on the system, or null. */
-  otherAccount(system: string, login: string, subject: { feed: string; key: string }): Promise<string | null>;
-  bind(system: string, login: string, id: string | null, subject: { feed: string; key: string }): Promise<void>;
+  otherAccount(system: string, login: string, subject: Key): Promise<string | null>;
+  bind(system: string, login: string, id: string | null, subject: Key): Promise<void>;
 }
+
+interface Account {
+  readonly system: string;
+  readonly login: string;
+}
+interface Bound extends Account, Key {
+  readonly id: string | null;
+}
+/** Names of systems have no blank. */
+const accountKey = ({ system, login }: Account): string => `${system} ${login}`;
+
+/** Company that a question or a binding waits for: each statement costs more than what is in it. */
+const GATHER_MS = 5;
 
 /** A name read from a target is believed this long; somebody could rename a group into another's place. */
 const BELIEVE_MS = 5 * 60_000;
@@ -41,7 +60,7 @@ export function openBindings(
   read: (connector: string, call: Call) => Promise<Reply>,
   clock: Clock,
 ): Bindings {
-  const bound = new Map<string, { readonly feed: string; readonly key: string }>();
+  const bound = new Map<string, Key>();
   const believed = new Map<string, { name: Promise<string | null>; until: Instant }>();
 
   function resolve(kind: 'resolveObject' | 'resolveEntitlement', system: string, id: string, connector: string) {
@@ -63,6 +82,73 @@ export function openBindings(
     return name;
   }
 
+  // Each question is asked after it came: those that come while one is under way are the next one.
+  const subjectOf = groupCommit<Account, Key | null>(
+    async (items) => {
+      const rows = await database.query<Key & { at: number }>(
+        `select u.at, b.feed, b.key
+           from unnest($2::text[], $3::text[]) with ordinality as u(system, login, at)
+           join binding b on b.tenant = $1 and b.system = u.system and b.login = u.login`,
+        [authority().tenant, items.map(({ system }) => system), items.map(({ login }) => login)],
+      );
+      const found = new Map(rows.map(({ at, feed, key }) => [at, { feed, key }]));
+      return items.map((_, index) => found.get(index + 1) ?? null);
+    },
+    { gather: { ms: GATHER_MS, clock } },
+  );
+
+  const otherAccount = groupCommit<Account & Key, string | null>(
+    async (items) => {
+      const rows = await database.query<{ at: number; login: string }>(
+        `select u.at, min(b.login) as login
+           from unnest($2::text[], $3::text[], $4::text[], $5::text[]) with ordinality as u(system, login, feed, key, at)
+           join binding b on b.tenant = $1 and b.system = u.system and b.feed = u.feed and b.key = u.key and b.login <> u.login
+          group by u.at`,
+        [
+          authority().tenant,
+          items.map(({ system }) => system),
+          items.map(({ login }) => login),
+          items.map(({ feed }) => feed),
+          items.map(({ key }) => key),
+        ],
+      );
+      const found = new Map(rows.map(({ at, login }) => [at, login]));
+      return items.map((_, index) => found.get(index + 1) ?? null);
+    },
+    { gather: { ms: GATHER_MS, clock } },
+  );
+
+  /** Durable when it resolves. @returns nothing of who has it: whoever bound a login first keeps it */
+  const bind = groupCommit<Bound, void>(
+    async (items) => {
+      // One statement may touch a row once: a login that comes twice waits for the next.
+      for (let rest = items; rest.length > 0; ) {
+        const first = new Map<string, Bound>();
+        for (const item of rest) if (!first.has(accountKey(item))) first.set(accountKey(item), item);
+        const now = [...first.values()];
+        const rows = await database.query<Account & Key>(
+          `insert into binding (tenant, system, login, id, feed, key)
+           select $1, u.* from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) as u(system, login, id, feed, key)
+           on conflict (tenant, system, login) do update set id = coalesce(excluded.id, binding.id)
+            where binding.feed = excluded.feed and binding.key = excluded.key
+           returning system, login, feed, key`,
+          [
+            authority().tenant,
+            now.map(({ system }) => system),
+            now.map(({ login }) => login),
+            now.map(({ id }) => id),
+            now.map(({ feed }) => feed),
+            now.map(({ key }) => key),
+          ],
+        );
+        for (const { system, login, feed, key } of rows) bound.set(accountKey({ system, login }), { feed, key });
+        rest = rest.filter((item) => first.get(accountKey(item)) !== item);
+      }
+      return items.map(() => undefined);
+    },
+    { gather: { ms: GATHER_MS, clock } },
+  );
+
   /** A pin never changes, so that it may be remembered. */
   const pins = new Map<string, string>();
   const readPin = async (system: string, name: string): Promise<string | null> => {
@@ -73,7 +159,7 @@ export function openBindings(
     return pinned?.id ?? null;
   };
 
-  async function strange(
+  async function strangeNow(
     entitlement: string,
     { system, name, id }: { readonly system: string; readonly name: string; readonly id: string },
     connector: string,
@@ -114,35 +200,32 @@ export function openBindings(
       : `the group ${name} on ${system} was ${pinned} when it was first used, and this is ${id}; ${remedy(id)}`;
   }
 
+  /** A hundred changes of one group that come at once find out once. */
+  const asking = new Map<string, Promise<string | null>>();
+  const strange: Bindings['strange'] = (entitlement, group, connector) => {
+    const key = JSON.stringify([entitlement, group.system, group.name, group.id, connector]);
+    const known = asking.get(key);
+    if (known) return known;
+    const answer = strangeNow(entitlement, group, connector).finally(() => asking.delete(key));
+    asking.set(key, answer);
+    return answer;
+  };
+
   return {
     strange,
     loginOf: (system, id, connector) => resolve('resolveObject', system, id, connector),
     entitlementOf: (system, ref, connector) => resolve('resolveEntitlement', system, ref, connector),
     async subjectOf(system, login) {
-      const known = bound.get(`${system} ${login}`);
+      const known = bound.get(accountKey({ system, login }));
       if (known) return known;
-      const found = await database.maybe<{ feed: string; key: string }>(
-        'select feed, key from binding where tenant = $1 and system = $2 and login = $3',
-        [authority().tenant, system, login],
-      );
+      const found = await subjectOf({ system, login });
       // A binding never changes hands, so that it may be remembered; that there is none may not.
-      if (found) bound.set(`${system} ${login}`, found);
+      if (found) bound.set(accountKey({ system, login }), found);
       return found;
     },
-    async otherAccount(system, login, { feed, key }) {
-      const found = await database.maybe<{ login: string }>(
-        'select login from binding where tenant = $1 and system = $2 and feed = $3 and key = $4 and login <> $5 limit 1',
-        [authority().tenant, system, feed, key, login],
-      );
-      return found?.login ?? null;
-    },
+    otherAccount: (system, login, { feed, key }) => otherAccount({ system, login, feed, key }),
     async bind(system, login, id, { feed, key }) {
-      await database.query(
-        `insert into binding (tenant, system, login, id, feed, key) values ($1, $2, $3, $4, $5, $6)
-         on conflict (tenant, system, login) do update set id = coalesce(excluded.id, binding.id)
-          where binding.feed = excluded.feed and binding.key = excluded.key`,
-        [authority().tenant, system, login, id, feed, key],
-      );
+      await bind({ system, login, id, feed, key });
       if (id !== null) {
         believed.set(`resolveObject ${system} ${id}`, {
           name: Promise.resolve(login),

@@ -43,8 +43,37 @@ export interface Credentials {
 
 const CACHE_MS = 60_000;
 
+interface Opened {
+  readonly secret: Promise<Secret>;
+  readonly until: Instant;
+  readonly origin: string;
+}
+
 export function openCredentials(folder: string, boxKey: string, authority: () => Authority, clock: Clock): Credentials {
-  const cache = new Map<string, { secret: Secret; until: Instant; origin: string }>();
+  const cache = new Map<string, Opened>();
+
+  async function open(connector: ConnectorEntry & { readonly name: string }, origin: string): Promise<Secret> {
+    const path = join(folder, `${connector.credential}.sealed`);
+    const text = await readFile(path, 'utf8').catch((cause) => {
+      throw new Failure(
+        'credential-missing',
+        `${connector.name} has no credential ${connector.credential}; bring it with \`writgate secret ${connector.credential}\``,
+        { cause },
+      );
+    });
+    const sealed = Sealed.parse(JSON.parse(openBox(text.trim(), boxKey)));
+    if (sealed.credential !== connector.credential) {
+      throw new Failure('credential-missing', `${path} holds ${sealed.credential}, not ${connector.credential}`);
+    }
+    if (sealed.origin !== origin) {
+      throw new Failure(
+        'credential-missing',
+        `${connector.credential} was sealed for another address than ${connector.on} has now; bring it again`,
+      );
+    }
+    return sealed.secret;
+  }
+
   return {
     async of(connector) {
       const target = authority().targets[connector.on];
@@ -52,26 +81,13 @@ export function openCredentials(folder: string, boxKey: string, authority: () =>
       const origin = originOf(addressOf(target));
       const cached = cache.get(connector.credential);
       if (cached && cached.until > clock.now() && cached.origin === origin) return cached.secret;
-      const path = join(folder, `${connector.credential}.sealed`);
-      const text = await readFile(path, 'utf8').catch((cause) => {
-        throw new Failure(
-          'credential-missing',
-          `${connector.name} has no credential ${connector.credential}; bring it with \`writgate secret ${connector.credential}\``,
-          { cause },
-        );
+      // A hundred calls that come at once open it once; what did not open is not kept.
+      const opened: Opened = { secret: open(connector, origin), until: clock.now() + CACHE_MS, origin };
+      cache.set(connector.credential, opened);
+      opened.secret.catch(() => {
+        if (cache.get(connector.credential) === opened) cache.delete(connector.credential);
       });
-      const sealed = Sealed.parse(JSON.parse(openBox(text.trim(), boxKey)));
-      if (sealed.credential !== connector.credential) {
-        throw new Failure('credential-missing', `${path} holds ${sealed.credential}, not ${connector.credential}`);
-      }
-      if (sealed.origin !== origin) {
-        throw new Failure(
-          'credential-missing',
-          `${connector.credential} was sealed for another address than ${connector.on} has now; bring it again`,
-        );
-      }
-      cache.set(connector.credential, { secret: sealed.secret, until: clock.now() + CACHE_MS, origin });
-      return sealed.secret;
+      return opened.secret;
     },
   };
 }

@@ -328,7 +328,8 @@ export function openGate(world: GateWorld): Gate {
         await first?.hold();
         if (leaf.effect === 'create') await world.spender.sent({ planDigest: writ.open.planDigest, seq: leaf.seq });
         sending();
-        const reply = await world.targets.perform(connector.on, forwarded, secret);
+        const answer = await world.targets.perform(connector.on, forwarded, secret);
+        const reply = catalogue.concerning?.(forwarded, answer) ?? answer;
         const made = stateOf(reply) === 'done';
         const madeBefore = wasMadeBefore(wasLost, leaf, reply);
         if (made || (stateOf(reply) === 'lost' && !wasLost)) await first?.keep();

@@ -11,6 +11,7 @@ import type { Reply } from '../connector/contract.ts';
 import { type Leaf, privilegeOf, tupleOf, WEIGHT } from '../plan/change.ts';
 import { groupCommit } from '../store/batch.ts';
 import type { Database, Queryable } from '../store/database.ts';
+import { openStatistics } from '../store/statistics.ts';
 import { storedJson } from '../store/text.ts';
 import { ADDING, tupleKey } from '../writ/tuple.ts';
 
@@ -60,6 +61,9 @@ export type SpendVerdict =
 
 /** One change is tried at most this often under all its writs; after that a person has to look. */
 export const MAX_ATTEMPTS = 8;
+
+/** Company that a statement waits for: each costs more than what is in it. */
+const GATHER_MS = 5;
 
 type SpentState = 'reserved' | 'done' | 'refused' | 'lost' | 'down';
 
@@ -119,6 +123,7 @@ export function openSpender(database: Database, authority: () => Authority, cloc
   const windowStart = () => isoTime(clock.now() - (authority().envelope?.window ?? 0));
   /** What this process is making at this moment. A row that is `reserved` and not in here was left by one that died. */
   const inFlight = new Set<string>();
+  const grew = openStatistics(database, ['spent', 'budget', 'binding']);
   /** How attempts ended while the database was away; of a process that dies meanwhile they stay `reserved`. */
   const owed = new Map<string, Settlement>();
 
@@ -150,14 +155,20 @@ export function openSpender(database: Database, authority: () => Authority, cloc
     await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`budget ${tenant()}`]);
     if (owed.size > 0) await settleAll(tx, [...owed.values()]);
     const known = await tx.query<SpentRow>(
-      `select s.plan_digest, s.seq, s.state, s.attempts, s.call_digest, s.reply
-         from spent s join unnest($2::text[], $3::int[]) as k(plan_digest, seq) using (plan_digest, seq)
-        where s.tenant = $1`,
+      `select s.*
+         from unnest($2::text[], $3::int[]) as k(plan_digest, seq)
+        cross join lateral (select o.plan_digest, o.seq, o.state, o.attempts, o.call_digest, o.reply from spent o
+                             where o.tenant = $1 and o.plan_digest = k.plan_digest and o.seq = k.seq offset 0) as s`,
       [tenant(), items.map(({ planDigest }) => planDigest), items.map(({ leaf }) => leaf.seq)],
     );
     const spent = new Map(known.map((row) => [`${row.plan_digest} ${row.seq}`, row]));
     const twins = await tx.query<{ plan_digest: string; tuple: Leaf; seq: number }>(
-      'select plan_digest, tuple, seq from spent where tenant = $1 and plan_digest = any($2) and tuple = any($3::jsonb[])',
+      // Item by item, and not as a join: a planner without statistics would read the whole plan for each batch.
+      `select s.*
+         from unnest($2::text[], $3::jsonb[]) as k(plan_digest, tuple)
+        cross join lateral (select o.plan_digest, o.tuple, o.seq from spent o
+                             where o.tenant = $1 and o.plan_digest = k.plan_digest
+                               and o.tuple ->> 'object' = k.tuple ->> 'object' and o.tuple = k.tuple offset 0) as s`,
       [tenant(), items.map(({ planDigest }) => planDigest), items.map(({ leaf }) => JSON.stringify(tupleOf(leaf)))],
     );
     const once = new Map(twins.map(({ plan_digest, tuple, seq }) => [`${plan_digest} ${tupleKey(tuple)}`, seq]));
@@ -283,6 +294,7 @@ export function openSpender(database: Database, authority: () => Authority, cloc
       const before = [...owed];
       try {
         const verdicts = await database.tx((tx) => spendAll(tx, items, begun));
+        grew(begun.length);
         forget(before);
         return verdicts;
       } catch (thrown) {
@@ -290,7 +302,7 @@ export function openSpender(database: Database, authority: () => Authority, cloc
         throw thrown;
       }
     },
-    { gather: { ms: 2, clock } },
+    { gather: { ms: GATHER_MS, clock } },
   );
 
   /** One statement for all that come together. */
@@ -368,7 +380,19 @@ export function openSpender(database: Database, authority: () => Authority, cloc
       for (const { planDigest, seq } of items) inFlight.delete(`${planDigest} ${seq}`);
       return items.map(() => undefined);
     },
-    { gather: { ms: 2, clock } },
+    { gather: { ms: GATHER_MS, clock } },
+  );
+
+  const wasTerminated = groupCommit<string, boolean>(
+    async (subjects) => {
+      const rows = await database.query<{ subject: string }>(
+        'select subject from taken where tenant = $1 and subject = any($2)',
+        [tenant(), [...new Set(subjects)]],
+      );
+      const gone = new Set(rows.map(({ subject }) => subject));
+      return subjects.map((subject) => gone.has(subject));
+    },
+    { gather: { ms: GATHER_MS, clock } },
   );
 
   return {
@@ -400,13 +424,7 @@ export function openSpender(database: Database, authority: () => Authority, cloc
       }));
     },
     used: (which) => usedIn(database.query, which),
-    async wasTerminated(leaf) {
-      const rows = await database.query('select 1 from taken where tenant = $1 and subject = $2', [
-        tenant(),
-        subjectOf(leaf),
-      ]);
-      return rows.length > 0;
-    },
+    wasTerminated: (leaf) => wasTerminated(subjectOf(leaf)),
     async terminated() {
       const rows = await database.query<{ subject: string }>(
         'select subject from taken where tenant = $1 order by subject',
@@ -415,15 +433,16 @@ export function openSpender(database: Database, authority: () => Authority, cloc
       return rows.map(({ subject }) => subject);
     },
     async disabledAt(system, login) {
-      const account = (effect: string) => JSON.stringify({ system, object: login, effect });
       // One that got no answer counts from when it was tried: whoever comes again finds it done, and has nothing to ask for.
       // A disable before the account was made or let in again is another story.
       const { at } = await database.one<{ at: Date | null }>(
         `select max(d.at) as at from spent d
-          where d.tenant = $1 and d.state in ('done', 'lost') and d.tuple @> $2::jsonb
-            and not exists (select 1 from spent e where e.tenant = d.tenant and e.at > d.at
-                               and (e.tuple @> $3::jsonb or e.tuple @> $4::jsonb))`,
-        [tenant(), account('disable'), account('enable'), account('create')],
+          where d.tenant = $1 and d.state in ('done', 'lost') and d.tuple ->> 'effect' = 'disable'
+            and d.tuple ->> 'object' = $3 and d.tuple ->> 'system' = $2
+            and not exists (select 1 from spent e
+                             where e.tenant = $1 and e.at > d.at and e.tuple ->> 'effect' in ('create', 'enable')
+                               and e.tuple ->> 'object' = $3 and e.tuple ->> 'system' = $2)`,
+        [tenant(), system, login],
       );
       return at === null ? null : at.getTime();
     },

@@ -59,6 +59,9 @@ export interface Journal {
   remove(ids: readonly number[]): Promise<void>;
 }
 
+/** Each batch is flushed, signed, proved and cosigned by itself, whatever is in it. */
+const GATHER_MS = 10;
+
 export function openScribe(world: {
   readonly role: Role;
   readonly tenant: string;
@@ -126,7 +129,10 @@ export function openScribe(world: {
     return waiting.length;
   }
   let catching: Promise<number> | null = null;
-  const tryOne = groupCommit<Draft, Tried>(signAndSeal, { maxBatch: LARGEST_JOINT, gather: { ms: 2, clock } });
+  const tryOne = groupCommit<Draft, Tried>(signAndSeal, {
+    maxBatch: LARGEST_JOINT,
+    gather: { ms: GATHER_MS, clock },
+  });
 
   return {
     async write(kind, refs, body, { mayWait, isMade = false }) {

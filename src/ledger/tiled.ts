@@ -1,7 +1,7 @@
 /** A growing Merkle tree cut into tiles: keeps in memory only the right edge and the tiles that are not yet on disk. */
 import type { Digest } from '../canonical.ts';
-import { packHashes, TILE_HEIGHT, TILE_WIDTH, tilePath, unpackHashes } from './tile.ts';
-import { Frontier, type Subtree, treeRoot } from './tree.ts';
+import { packHashes, TILE_HEIGHT, TILE_WIDTH, tilePath } from './tile.ts';
+import { Frontier, nodeHash, type Subtree } from './tree.ts';
 
 /** Leaves appended but not yet committed. */
 export interface Growth {
@@ -14,6 +14,8 @@ export class TiledTree {
   #frontier = new Frontier();
   /** `#edges[level]`: hashes of the level's incomplete tile. */
   readonly #edges: Digest[][] = [];
+  /** Complete subtrees inside tiles that were asked for lately; what is complete never changes. */
+  readonly #known = new Map<string, Digest>();
   /** Full tiles that are not yet on disk, by path. */
   readonly #unsaved = new Map<string, Buffer>();
 
@@ -72,15 +74,29 @@ export class TiledTree {
 
   /** The hash of a complete subtree; `load` fetches a full tile from disk. */
   async hashOf({ level, index }: Subtree, load: (path: string) => Promise<Buffer>): Promise<Digest> {
+    const known = this.#known.get(keyOf(level, index));
+    if (known !== undefined) return known;
     const tileLevel = Math.floor(level / TILE_HEIGHT);
-    const width = 2 ** (level % TILE_HEIGHT);
-    const first = index * width;
-    const tile = Math.floor(first / TILE_WIDTH);
+    const tile = Math.floor((index * 2 ** (level % TILE_HEIGHT)) / TILE_WIDTH);
     const path = tilePath(tileLevel, tile);
-    const hashes =
-      tile === this.#fullTiles(tileLevel)
-        ? (this.#edges[tileLevel] ?? [])
-        : unpackHashes(this.#unsaved.get(path) ?? (await load(path)));
-    return treeRoot(hashes.slice(first % TILE_WIDTH, (first % TILE_WIDTH) + width));
+    const edge = tile === this.#fullTiles(tileLevel) ? this.#edges[tileLevel] : undefined;
+    const full = edge ? undefined : (this.#unsaved.get(path) ?? (await load(path)));
+    const read = (at: number) => edge?.[at] ?? (full?.toString('hex', at * 32, at * 32 + 32) as Digest);
+    if (this.#known.size > MOST_KNOWN) this.#known.clear();
+    return this.#fold(read, level, index);
+  }
+
+  #fold(read: (at: number) => Digest, level: number, index: number): Digest {
+    if (level % TILE_HEIGHT === 0) return read(index % TILE_WIDTH);
+    const key = keyOf(level, index);
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const folded = nodeHash(this.#fold(read, level - 1, index * 2), this.#fold(read, level - 1, index * 2 + 1));
+    this.#known.set(key, folded);
+    return folded;
   }
 }
+
+/** The edge of the tree is proved again with each batch, so that its inner nodes are asked for over and over. */
+const MOST_KNOWN = 4096;
+const keyOf = (level: number, index: number): string => `${level} ${index}`;

@@ -61,7 +61,7 @@ export async function startControl(folder: string, outside: Outside): Promise<Co
       disk: storage.disk,
       clock,
       random,
-      publishPauseMs: 250,
+      publishPauseMs: 1_000,
     });
   const log = await openSequencer(openLedger, clock, (line) => console.error(line));
 

@@ -121,6 +121,13 @@ export async function startGateway(folder: string, configFolder: string, outside
     }
     head = { size, root };
   }
+  /** One after the other: a proof belongs to the head that it was asked for. */
+  let extending: Promise<void> = Promise.resolve();
+  const extendInTurn = (note: string): Promise<void> => {
+    const turn = extending.then(() => extend(note));
+    extending = turn.catch(() => undefined);
+    return turn;
+  };
   let newestSeen: string | null = null;
   let cosigning: Promise<void> | null = null;
   /** One cosignature covers everything before it: a few a second are plenty. */
@@ -148,7 +155,7 @@ export async function startGateway(folder: string, configFolder: string, outside
     submit,
     journal: openJournal(database),
     seen: async (checkpoint) => {
-      await extend(checkpoint);
+      await extendInTurn(checkpoint);
       newestSeen = checkpoint;
       void cosign();
     },

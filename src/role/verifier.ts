@@ -2,6 +2,7 @@
  * The verifier role: looks whether it is true, with credentials and a signing key of its own. It can read and nothing
  * else: its calls are classified by the same catalogues, and whatever is not a read is refused before it leaves.
  */
+import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { type Authority, protocolOf } from '../authority/authority.ts';
 import { nameOnSystem, optionsOf } from '../authority/target.ts';
@@ -141,7 +142,8 @@ export async function startVerifier(folder: string, outside: Outside): Promise<L
 
   /** Presents the account's first secret, where the verifier has it: the old access, tried again. */
   async function present(system: string, login: string, seen: Sighting): Promise<VerificationBody['presented']> {
-    const sealed = await readFile(firstSecretPath(place.firstSecrets, system, login), 'utf8').catch(() => null);
+    const path = firstSecretPath(place.firstSecrets, system, login);
+    const sealed = existsSync(path) ? await readFile(path, 'utf8').catch(() => null) : null;
     if (sealed === null) return null;
     const target = authority().targets[system];
     // A directory lets in by the name of the entry, a form by what it asks for, everything else by the login.

@@ -30,8 +30,10 @@ export type Fields = ReadonlyMap<string, unknown>;
 /** An object's members under lower-case names (RFC 7643 section 2.1); null for no object, or one name spelt twice. */
 export function fold(value: unknown): Fields | null {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return null;
-  const folded = new Map(Object.entries(value).map(([name, member]) => [name.toLowerCase(), member]));
-  return folded.size === Object.keys(value).length ? folded : null;
+  const names = Object.keys(value);
+  const folded = new Map<string, unknown>();
+  for (const name of names) folded.set(name.toLowerCase(), (value as Record<string, unknown>)[name]);
+  return folded.size === names.length ? folded : null;
 }
 
 /** RFC 7643 section 2.5: null, an empty array and nothing at all are the same, "unassigned". */

@@ -45,6 +45,11 @@ export interface Catalogue {
   ): { call: Call; read(reply: Reply): readonly string[] | null } | null;
   /** From the reply to a create under a writ: the new object's id, or null when it does not tell. */
   createdId(call: Call, reply: Reply): string | null;
+  /**
+   * What of the reply to a write concerns its object: of the members of a group, the one who was put in or taken out.
+   * Nothing else of it goes to the connector or is kept. Left out: everything.
+   */
+  concerning?(call: Call, reply: Reply): Reply;
   /** Puts the first secret in place of the marker. */
   withSecret(call: Call, secret: string): Call;
 }

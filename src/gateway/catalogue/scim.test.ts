@@ -598,3 +598,40 @@ describe('the first secret', () => {
     expect(catalogue.withSecret(without, 'open sesame')).toEqual(without);
   });
 });
+
+describe('of the reply to a change of a group', () => {
+  const members = ['u0', 'u1', 'u2'].map((value) => ({ value, display: `the name of ${value}` }));
+  const reply = (body: unknown): Reply => ({ kind: 'http', status: 200, headers: {}, body: body as Body });
+  const whole = { id: 'g1', displayName: 'Staff', members };
+  const concerning = (asked: HttpCall, body: unknown) => {
+    const answer = catalogue.concerning?.(asked, reply(body));
+    return answer?.kind === 'http' ? answer.body : expect.fail('no HTTP reply');
+  };
+  const grant = call('PATCH', ['Groups', 'g1'], addMember('u1'));
+
+  test('nobody is handed on but the one whom it concerns', () => {
+    expect(concerning(grant, whole)).toEqual({ ...whole, members: [members[1]] });
+    for (const how of ['path', 'array'] as const) {
+      const revoke = call('PATCH', ['Groups', 'g1'], removeMember('u9', how));
+      expect(concerning(revoke, whole)).toEqual({ ...whole, members: [] });
+    }
+    expect(concerning(grant, { id: 'g1', Members: [{ Value: 'u1' }, { Value: 'u3' }] })).toEqual({
+      id: 'g1',
+      members: [{ Value: 'u1' }],
+    });
+  });
+
+  test.each([
+    ['members that are no list', { ...whole, members: 'all' }],
+    ['a member without an id', { ...whole, members: [{ value: 'u1' }, { display: 'u2' }] }],
+    ['members in two spellings', { ...whole, MEMBERS: [] }],
+    ['a page to sign in', '<html>'],
+  ])('what is not understood stays as it came, for the connector to refuse: %s', (_, body) => {
+    expect(concerning(grant, body)).toEqual(body);
+  });
+
+  test('and a reply about a user is handed on whole', () => {
+    const user = { id: 'u1', userName: 'zoe', groups: [{ value: 'g1' }] };
+    expect(concerning(create({}), user)).toEqual(user);
+  });
+});

@@ -395,6 +395,14 @@ function patchGroup(call: HttpCall, ref: string): Result {
     : write(call, 'revoke', 'revoke', more, removeMember(id, 'array'));
 }
 
+/** Whom a change of a group, as `patchGroup` spells it, puts in or takes out. */
+function memberOf(body: unknown): string | null {
+  const operations = readOperations(body, GROUP);
+  if (typeof operations === 'string') return null;
+  const [operation] = operations;
+  return operation ? (memberInPath(operation.path) ?? oneMember(operation.value)) : null;
+}
+
 /** `members[value eq "…"]` and nothing nested, joined or behind it. */
 function memberInPath(path: string | null): string | null {
   const quoted = /^members\s*\[\s*value\s+eq\s+("(?:[^"\\]|\\.)*")\s*\]$/i.exec(path ?? '')?.[1];
@@ -476,6 +484,20 @@ export const catalogue: Catalogue = {
     return created && typeof asked === 'string' && created.login.toLowerCase() === asked.toLowerCase()
       ? created.id
       : null;
+  },
+
+  concerning(call, reply) {
+    if (call.kind !== 'http' || call.path[0] !== 'Groups' || reply.kind !== 'http') return reply;
+    const fields = fold(reply.body);
+    const members = fields?.get('members');
+    const member = memberOf(call.body);
+    if (!fields || !Array.isArray(members) || member === null) return reply;
+    // What is not understood is handed on as it came: then the connector does not take it for an answer either.
+    const ids = members.map((entry) => fold(entry)?.get('value'));
+    if (!ids.every((id) => typeof id === 'string')) return reply;
+    const own = members.filter((_, index) => ids[index] === member);
+    const rest = Object.entries(reply.body as object).filter(([name]) => name.toLowerCase() !== 'members');
+    return { ...reply, body: { ...Object.fromEntries(rest), members: own } };
   },
 
   withSecret(call, secret) {
