@@ -388,7 +388,7 @@ export function openGate(world: GateWorld): Gate {
       ahead: act.ahead,
       refs,
     });
-    if (spent.verdict === 'replay') return spent.reply;
+    if (spent.verdict === 'replay') return (await world.scribe.kept()) ? spent.reply : unkept('it is in memory only');
     if (spent.verdict === 'busy') return { kind: 'down', message: `change ${leaf.seq} is being made at this moment` };
     if (spent.verdict === 'refused') {
       const reply = await refuseSealed(act.connector, spent.code, spent.message, leaf, writ);
@@ -438,7 +438,9 @@ export function openGate(world: GateWorld): Gate {
     const state = wasMadeBefore(spent.wasLost, leaf, reply) ? 'done' : stateOf(reply);
     const gives = writ.people === null ? null : leaf;
     await world.spender.settle({ planDigest, seq: leaf.seq, state, reply, gives });
-    await world.scribe.write('gateway.outcome', refs, { ...summary(reply), tookMs }, { mayWait: false, isMade: true });
+    const outcome = { ...summary(reply), tookMs };
+    const told = await world.scribe.write('gateway.outcome', refs, outcome, { mayWait: false, isMade: true });
+    if (!told.ok) return unkept(told.why);
     world.spender.told({ planDigest, seq: leaf.seq });
     return reply;
   }
@@ -496,6 +498,12 @@ export function openGate(world: GateWorld): Gate {
 
   return { admit, pass, passOwn, tellOfTheDead };
 }
+
+/**
+ * Nobody shall look at what was made before how it ended would outlive us: whoever starts after us would tell of it later
+ * than the look. The same change comes again, and is given its reply then.
+ */
+const unkept = (why: string): Reply => ({ kind: 'down', message: `how the attempt ended could not be kept: ${why}` });
 
 /** SQLSTATEs after which nobody knows, and those by which the server rolled back and may be asked again. */
 const LOST_SQL = /^(08...|57P01|57P02)$/;

@@ -39,7 +39,7 @@ export interface Scribe {
    * @param mayWait true: without a seal it did not happen (`ok: false`). false: revoking never waits for the log's
    * health; what cannot be sealed now is journalled and submitted later.
    * @param isMade it is about something that has happened already: when not even the journal takes it, it is kept in
-   * memory until that does, and whoever writes is not held up. @throws otherwise what the journal throws
+   * memory until that does, and `ok` is false until then. @throws otherwise what the journal throws
    */
   write(
     kind: string,
@@ -49,6 +49,8 @@ export interface Scribe {
   ): Promise<Sealed>;
   /** Submits what was journalled. */
   catchUp(): Promise<number>;
+  /** Whether all that was made and told here would outlive this process: what was in memory only is journalled now. */
+  kept(): Promise<boolean>;
 }
 
 type Tried = { readonly submission: Submission } & ({ readonly index: number } | { readonly why: string });
@@ -114,11 +116,22 @@ export function openScribe(world: {
   }
   /** What has happened and stands nowhere yet. */
   const unkept: Submission[] = [];
-  async function catchUp(): Promise<number> {
+  let keeping: Promise<void> | null = null;
+  async function keepAll(): Promise<void> {
     for (let first = unkept[0]; first; first = unkept[0]) {
       await journal?.add(first);
       unkept.shift();
     }
+  }
+  /** @throws what the journal throws */
+  const keep = (): Promise<void> => {
+    keeping ??= keepAll().finally(() => {
+      keeping = null;
+    });
+    return keeping;
+  };
+  async function catchUp(): Promise<number> {
+    await keep();
     const waiting = (await journal?.take()) ?? [];
     if (waiting.length === 0) return 0;
     await seal(
@@ -139,11 +152,21 @@ export function openScribe(world: {
       const tried = await tryOne(draftEntry({ kind, at: clock.now(), by: role, tenant, refs, body, random }));
       if ('index' in tried) return { ok: true, index: tried.index };
       if (mayWait || journal === null) return { ok: false, why: `the ledger cannot seal now: ${tried.why}` };
-      await journal.add(tried.submission).catch((cause) => {
-        if (!isMade) throw cause;
+      try {
+        await journal.add(tried.submission);
+        return { ok: true, index: null };
+      } catch (thrown) {
+        if (!isMade) throw thrown;
         unkept.push(tried.submission);
-      });
-      return { ok: true, index: null };
+        return { ok: false, why: thrown instanceof Error ? thrown.message : String(thrown) };
+      }
+    },
+    async kept() {
+      if (unkept.length === 0) return true;
+      return keep().then(
+        () => true,
+        () => false,
+      );
     },
     catchUp: () => {
       catching ??= catchUp().finally(() => {

@@ -36,6 +36,7 @@ import { openEntry } from '../../src/ledger/entry.ts';
 import { COSIGNATURE, createSigner, formatVerifier, parseVerifier } from '../../src/ledger/note.ts';
 import { splitEntries } from '../../src/ledger/tile.ts';
 import { readPublicBox } from '../../src/role/box.ts';
+import { greet } from '../../src/role/greet.ts';
 import { type Place, placeOf } from '../../src/role/place.ts';
 import { ROLES, type Role } from '../../src/role/supervise.ts';
 import { NAMESPACE, stamp } from '../../src/source/manifest.ts';
@@ -364,6 +365,7 @@ export async function startCompany(): Promise<Company> {
   const { trustRoot } = parseTrustRoot(trustRootText);
   const witnessName = `${parseVerifier(trustRoot.logKey).name}/witness`;
   const witness = formatVerifier(createSigner(witnessName, await readKey(folder, 'witness'), COSIGNATURE).verifier);
+  const decisionKey = await readKey(folder, 'decision');
 
   /* ---- the roles, as a service manager has them ---- */
   await mkdir(join(folder, 'log'), { recursive: true });
@@ -732,7 +734,7 @@ export async function startCompany(): Promise<Company> {
       if (report) await sleep(100);
       const { checkpoint } = (await insist(() => ask<Status>('status'))).ledger;
       await insist(async () => {
-        const gateway = await connectPipe(place.socket('gateway'));
+        const gateway = await greet(await connectPipe(place.socket('gateway')), 'control', decisionKey);
         await gateway.request('cosign', { checkpoint }).finally(() => gateway.close());
       });
       report = await checkLedger({

@@ -4,7 +4,6 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { seeded } from '../../src/approval/testing.ts';
-import { connectPipe } from '../../src/connector/pipe.ts';
 import { ask } from '../../src/control/ask.ts';
 import { HOUR, JOINER, PEOPLE, type Row, startWorld, type World } from '../company/world.ts';
 import { handClock } from '../hand-clock.ts';
@@ -98,7 +97,7 @@ describe('back by three days', () => {
       'select bytes from writ order by expires_at desc limit 1',
     );
     clock.move(-3 * DAY);
-    const gateway = await connectPipe(world.place.socket('gateway'));
+    const gateway = await clock.during(world.door());
     const admitted = clock.during(gateway.request('admit', { writ: JSON.parse(writ!.bytes) }));
     await expect(admitted).rejects.toMatchObject({
       code: 'writ-invalid',

