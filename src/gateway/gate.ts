@@ -412,7 +412,7 @@ export function openGate(world: GateWorld): Gate {
       await world.spender.settle({
         planDigest,
         seq: leaf.seq,
-        state: 'down',
+        state: spent.wasLost ? 'lost' : 'down',
         reply: refused('ledger-away', sealed.why),
         gives: null,
       });
@@ -435,7 +435,9 @@ export function openGate(world: GateWorld): Gate {
       reply = { kind: isSent ? 'lost' : 'down', message };
     }
     const tookMs = world.clock.now() - before;
-    const state = wasMadeBefore(spent.wasLost, leaf, reply) ? 'done' : stateOf(reply);
+    const ended = wasMadeBefore(spent.wasLost, leaf, reply) ? 'done' : stateOf(reply);
+    // That this attempt did nothing says nothing of the one before, which may have made it.
+    const state = spent.wasLost && ended === 'down' ? 'lost' : ended;
     const gives = writ.people === null ? null : leaf;
     await world.spender.settle({ planDigest, seq: leaf.seq, state, reply, gives });
     const outcome = { ...summary(reply), tookMs };

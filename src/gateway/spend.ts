@@ -212,7 +212,8 @@ export function openSpender(database: Database, authority: () => Authority, cloc
        select $1, p, s, t, 'reserved', c, $6, b, w, r
          from unnest($2::text[], $3::int[], $4::jsonb[], $5::text[], $7::text[], $8::text[], $9::jsonb[]) as u(p, s, t, c, b, w, r)
        on conflict (tenant, plan_digest, seq) do update
-         set state = 'reserved', attempts = spent.attempts + 1, call_digest = excluded.call_digest, reply = null, at = excluded.at,
+         set state = case spent.state when 'lost' then 'lost' else 'reserved' end,
+             attempts = spent.attempts + 1, call_digest = excluded.call_digest, reply = null, at = excluded.at,
              untold = excluded.untold`,
       [
         tenant(),
