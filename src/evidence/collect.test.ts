@@ -67,6 +67,7 @@ beforeAll(async () => {
 
   const handlers: Handlers = {
     ...openGreeting(async () => decision.publicKey, systemRandom).handlers,
+    catchUp: () => ({ sealed: 0 }),
     cosign: async (params) => {
       if (!witnessing) return null;
       const { checkpoint } = params as { checkpoint: string };

@@ -38,8 +38,9 @@ export function controlSources(
 
   return {
     async change(name) {
-      // What control has recorded and not yet sealed belongs to the evidence.
+      // What control has recorded and not yet sealed belongs to the evidence, and what the gateway has in its journal.
       await control.settle();
+      await askGateway('catchUp', {});
       const [, plan, seq] = /^P(\d{1,9})\.(\d{1,9})$/.exec(name) ?? [];
       const row = await database.maybe<{ header: string }>(
         'select header from plan where tenant = $1 and number = $2',

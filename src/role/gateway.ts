@@ -307,6 +307,7 @@ export async function startGateway(folder: string, configFolder: string, outside
       };
     },
     terminated: () => spender.terminated(),
+    catchUp: async () => ({ sealed: await scribe.catchUp() }),
     cosign: async (params) => {
       await cosigning;
       await cosignNow((params as { checkpoint: string }).checkpoint);
