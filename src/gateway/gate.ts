@@ -459,7 +459,8 @@ export function openGate(world: GateWorld): Gate {
           gives: null,
         });
       }
-      const outcome = { ...(reply === null ? DIED : summary(reply)), tookMs };
+      // Where not even the intent could be kept, the reply is our own refusal, and the ledger has nothing to match it with.
+      const outcome = { ...(reply === null || reply.kind === 'refused' ? DIED : summary(reply)), tookMs };
       await world.scribe.write('gateway.outcome', refs, outcome, { mayWait: false });
       world.spender.told({ planDigest, seq });
     }
